@@ -1,0 +1,155 @@
+package qdev
+
+import (
+	"fmt"
+
+	"github.com/gqemu/gqemu/qom"
+)
+
+// IRQ is the receiving end of an interrupt line: an input pin. A nil IRQ is
+// a line that leads nowhere. It is an object of type "irq".
+type IRQ struct {
+	qom.State
+	set   func(n int, level bool)
+	n     int
+	watch func(n int, level bool) // a test listens; set instead of or beside set
+	mute  bool
+}
+
+// Set drives the line. Called with the VM lock held.
+func (i *IRQ) Set(level bool) {
+	if i == nil {
+		return
+	}
+	if i.watch != nil {
+		i.watch(i.n, level)
+	}
+	if !i.mute {
+		i.set(i.n, level)
+	}
+}
+
+// Pulse raises and lowers the line.
+func (i *IRQ) Pulse() {
+	i.Set(true)
+	i.Set(false)
+}
+
+// Number is the pin's index among its siblings.
+func (i *IRQ) Number() int { return i.n }
+
+// Intercept lets a test see the levels. With mute the device no longer does.
+func (i *IRQ) Intercept(f func(n int, level bool), mute bool) { i.watch, i.mute = f, mute }
+
+// NewIRQ makes a line outside any device, below /machine/unattached.
+func (h *Host) NewIRQ(n int, set func(n int, level bool)) *IRQ {
+	o, err := h.Types.New("irq")
+	if err != nil {
+		panic(fmt.Sprintf("qdev: %v", err)) // RegisterTypes was not called
+	}
+	i := o.(*IRQ)
+	i.set, i.n = set, n
+	if h.Unattached != nil {
+		// A "[*]" name cannot be taken.
+		_ = qom.AddChild(h.Unattached, "non-qdev-gpio[*]", i)
+	}
+	return i
+}
+
+// gpioOut is an output: a slot of the device that holds where it leads.
+type gpioOut struct {
+	name string
+	slot **IRQ
+}
+
+// AddGPIOIn gives the device count input pins under a name, "" for unnamed
+// ones. set is called with the pin's number and level.
+func (s *State) AddGPIOIn(name string, count int, set func(n int, level bool)) error {
+	label := name
+	if label == "" {
+		label = "unnamed-gpio-in"
+	}
+	if s.gpioIn == nil {
+		s.gpioIn = map[string][]*IRQ{}
+	}
+	for i := range count {
+		o, err := s.host.Types.New("irq")
+		if err != nil {
+			return err
+		}
+		irq := o.(*IRQ)
+		irq.set, irq.n = set, i
+		if err := qom.AddChild(s.self, fmt.Sprintf("%s[%d]", label, i), irq); err != nil {
+			return err
+		}
+		s.gpioIn[name] = append(s.gpioIn[name], irq)
+	}
+	return nil
+}
+
+// GPIOIn is an input pin, nil when there is none of that name and number.
+func (s *State) GPIOIn(name string, n int) *IRQ {
+	if pins := s.gpioIn[name]; n >= 0 && n < len(pins) {
+		return pins[n]
+	}
+	return nil
+}
+
+// GPIOIns lists the input pins of a name.
+func (s *State) GPIOIns(name string) []*IRQ { return s.gpioIn[name] }
+
+// AddGPIOOut declares slots as outputs under a name. Connect fills them.
+func (s *State) AddGPIOOut(name string, slots ...**IRQ) error {
+	for i, slot := range slots {
+		s.gpioOut = append(s.gpioOut, gpioOut{name, slot})
+		err := qom.AddLink(s.self, fmt.Sprintf("%s[%d]", name, i), "irq", func() qom.Object {
+			if *slot == nil {
+				return nil
+			}
+			return *slot
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Connect leads output n of a name to irq.
+func (s *State) Connect(name string, n int, irq *IRQ) {
+	for _, g := range s.gpioOut {
+		if g.name != name {
+			continue
+		}
+		if n == 0 {
+			*g.slot = irq
+			return
+		}
+		n--
+	}
+	panic(fmt.Sprintf("qdev: %s has no output %s[%d]", s.TypeName(), name, n))
+}
+
+// GPIOOuts lists where the outputs of a name lead.
+func (s *State) GPIOOuts(name string) []*IRQ {
+	var out []*IRQ
+	for _, g := range s.gpioOut {
+		if g.name == name {
+			out = append(out, *g.slot)
+		}
+	}
+	return out
+}
+
+// GPIOCount tells how many pins of each kind stand under each name, for
+// `info qtree`.
+func (s *State) GPIOCount() (in, out map[string]int) {
+	in, out = map[string]int{}, map[string]int{}
+	for name, pins := range s.gpioIn {
+		in[name] = len(pins)
+	}
+	for _, g := range s.gpioOut {
+		out[g.name]++
+	}
+	return in, out
+}

@@ -1,0 +1,220 @@
+// Package qdev is QEMU's device model on top of qom: devices that sit on
+// buses, are realized and unrealized with everything undone in reverse order,
+// are reset as a tree, and can be plugged and unplugged.
+//
+// Everything here is called with the VM lock held.
+package qdev
+
+import (
+	"sync"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/clock"
+	"github.com/gqemu/gqemu/memory"
+	"github.com/gqemu/gqemu/qom"
+)
+
+// Host is what a device may ask of the machine it is plugged into.
+type Host struct {
+	// Lock is the VM lock. It is held in every call to a device; a device's
+	// own goroutine takes it before it touches the device.
+	Lock sync.Locker
+	// Map changes the address spaces; System and Ports are the roots
+	// under which devices put their regions.
+	Map           *memory.Map
+	Memory, IO    *memory.Space
+	System, Ports *memory.Region
+	Clock         *clock.Clock
+	Interrupts    accel.Interrupts
+	Log           zerolog.Logger
+	// Events takes what clients are told.
+	Events EventSink
+	Run    RunState
+	Boot   *BootOrder
+	Types  *qom.Registry
+	// Globals are the -global settings, in order.
+	Globals []*Global
+
+	// Root is the composition tree's root; the containers are
+	// /machine/peripheral, /machine/peripheral-anon and
+	// /machine/unattached.
+	Root                                   qom.Object
+	Peripheral, PeripheralAnon, Unattached qom.Object
+	// SysBus is the main system bus.
+	SysBus *Bus
+	// Ready tells that the machine is complete: from then on a new device
+	// is hotplugged.
+	Ready bool
+
+	busIDs map[string]int // next automatic bus number by type
+}
+
+// EventSink takes events for QMP clients. data is nil or a struct with
+// qapi tags. It never blocks.
+type EventSink interface{ Post(event string, data any) }
+
+// RunState tells devices whether the guest runs.
+type RunState interface {
+	// Running tells whether vCPUs run.
+	Running() bool
+	// OnChange calls f, with the VM lock held, after the vCPUs have begun
+	// to run (true), and before a stop is complete (false). cancel takes f off.
+	// f's error makes the client's command fail but not the transition.
+	OnChange(f func(running bool) error) (cancel func())
+}
+
+// Class is a device type's part that is not per instance. It is the
+// qom.Type's Class.
+type Class struct {
+	// BusType is the bus a device needs, "" for none.
+	BusType string
+	// Category is the heading in -device help.
+	Category string
+	Desc     string
+	// NotUserCreatable keeps it from -device and device_add.
+	NotUserCreatable bool
+	// NotHotpluggable keeps it from device_add once the machine runs.
+	NotHotpluggable bool
+	// FWName is the device's name in firmware paths; "" takes the type's.
+	FWName string
+}
+
+// Device is anything that embeds State.
+type Device interface {
+	qom.Object
+	Qdev() *State
+}
+
+// Realizer is a device that does something when it is realized. It pushes
+// the undo of each step with State.Defer; a failed Realize and an unrealize
+// run the same stack.
+type Realizer interface{ Realize(h *Host) error }
+
+// Resetter is a device with state to reset.
+type Resetter interface{ Reset() }
+
+// State is what every device has.
+type State struct {
+	qom.State
+	id         string
+	self       Device
+	bus        *Bus
+	buses      []*Bus
+	host       *Host
+	realized   bool
+	hotplugged bool
+	unplugging bool
+	cleanup    []func()
+	gpioIn     map[string][]*IRQ
+	gpioOut    []gpioOut
+}
+
+// Qdev makes State satisfy Device.
+func (s *State) Qdev() *State { return s }
+
+// ID is the device's id as the user gave it, "" for an anonymous one.
+func (s *State) ID() string { return s.id }
+
+// Bus is the bus the device sits on, nil for none.
+func (s *State) Bus() *Bus { return s.bus }
+
+// Buses lists the buses the device provides.
+func (s *State) Buses() []*Bus { return s.buses }
+
+// Host is the machine, nil before the device is made by New.
+func (s *State) Host() *Host { return s.host }
+
+// Realized tells whether the device works.
+func (s *State) Realized() bool { return s.realized }
+
+// Hotplugged tells whether the device came after the machine was complete.
+func (s *State) Hotplugged() bool { return s.hotplugged }
+
+// Unplugging tells whether an unplug waits for the guest.
+func (s *State) Unplugging() bool { return s.unplugging }
+
+// SetUnplugging notes that an unplug waits for the guest.
+func (s *State) SetUnplugging(on bool) { s.unplugging = on }
+
+// Defer pushes the undo of something done during Realize.
+func (s *State) Defer(undo func()) { s.cleanup = append(s.cleanup, undo) }
+
+func (s *State) unwind() {
+	for n := len(s.cleanup); n > 0; n = len(s.cleanup) {
+		undo := s.cleanup[n-1]
+		s.cleanup = s.cleanup[:n-1]
+		undo()
+	}
+}
+
+// ClassOf is the device type's class; a type without one has an empty class.
+func ClassOf(t *qom.Type) *Class {
+	if c, ok := t.ClassData().(*Class); ok {
+		return c
+	}
+	return &Class{}
+}
+
+// Hotpluggable is the property of that name: whether the device may come
+// and go while the VM runs.
+func (s *State) Hotpluggable() bool {
+	return !ClassOf(s.Type()).NotHotpluggable && (s.bus == nil || s.bus.hotplug != nil)
+}
+
+// RegisterTypes adds the types that all devices derive from.
+func RegisterTypes(r *qom.Registry) {
+	dev := func(o qom.Object) *State { return o.(Device).Qdev() }
+	r.Register(qom.Type{
+		Name: "device", Parent: "object", Abstract: true,
+		Properties: []*qom.Property{
+			{Name: "parent_bus", Type: "link<bus>", Get: func(o qom.Object) (any, error) {
+				if b := dev(o).bus; b != nil {
+					return qom.Path(b), nil
+				}
+				return "", nil
+			}},
+			{Name: "realized", Type: "bool",
+				Get: func(o qom.Object) (any, error) { return dev(o).realized, nil },
+				Set: setRealized},
+			{Name: "hotplugged", Type: "bool", Get: func(o qom.Object) (any, error) { return dev(o).hotplugged, nil }},
+			{Name: "hotpluggable", Type: "bool", Get: func(o qom.Object) (any, error) { return dev(o).Hotpluggable(), nil }},
+		},
+	})
+	r.Register(qom.Type{Name: "sys-bus-device", Parent: "device", Abstract: true,
+		Class: &Class{BusType: "System", NotUserCreatable: true, NotHotpluggable: true}})
+	r.Register(qom.Type{Name: "hotplug-handler", Parent: "interface", Abstract: true})
+	r.Register(qom.Type{
+		Name: "bus", Parent: "object", Abstract: true, Interfaces: nil,
+		New: func() qom.Object { return new(Bus) },
+		Properties: []*qom.Property{
+			{Name: "realized", Type: "bool", Get: func(qom.Object) (any, error) { return true, nil }},
+			{Name: "hotplug-handler", Type: "link<hotplug-handler>", Get: func(o qom.Object) (any, error) {
+				if h, ok := o.(*Bus).hotplug.(qom.Object); ok {
+					return qom.Path(h), nil
+				}
+				return "", nil
+			}},
+		},
+	})
+	r.Register(qom.Type{Name: "System", Parent: "bus"})
+	r.Register(qom.Type{Name: "irq", Parent: "object", New: func() qom.Object { return new(IRQ) }})
+	r.Register(memoryRegionType())
+}
+
+func setRealized(o qom.Object, v qom.Value) error {
+	on, err := v.Bool("realized")
+	if err != nil {
+		return err
+	}
+	d := o.(Device)
+	if on == d.Qdev().realized {
+		return nil
+	}
+	if on {
+		return Realize(d)
+	}
+	Unrealize(d)
+	return nil
+}
