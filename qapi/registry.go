@@ -1,0 +1,212 @@
+package qapi
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"github.com/gqemu/gqemu/internal/qjson"
+)
+
+// Registry holds the commands and events of one VM. The zero value is empty
+// and ready. Registering is not safe for concurrent use and must be done
+// before the registry is used; everything else is safe.
+type Registry struct {
+	commands map[string]*Command
+	order    []*Command
+	events   map[string]*Event
+	evOrder  []*Event
+
+	mu    sync.Mutex
+	types types // guarded by mu
+}
+
+// Session is what a command may ask of the monitor session that it came by.
+type Session interface {
+	// TakeFD returns the file descriptor that came along with the command
+	// (SCM_RIGHTS); the caller owns it. Further ones that came with it are
+	// closed. ok is false if none came.
+	TakeFD() (fd int, ok bool)
+	// AddFD gives the monitor ownership of fd under a name (getfd). One that
+	// had the name before is closed.
+	AddFD(name string, fd int)
+	// FD takes the descriptor of that name out of the monitor; the caller owns
+	// it.
+	FD(name string) (fd int, ok bool)
+}
+
+// Call is one execution of a command.
+type Call struct {
+	Command *Command
+	OOB     bool    // runs out of band, without the VM's lock
+	Session Session // nil if it did not come by a monitor
+}
+
+// Command is a registered command.
+type Command struct {
+	Name     string
+	Args     *Type // an object; what the schema shows
+	Ret      *Type // an object without members if there is no result
+	Features []string
+
+	AllowOOB        bool // may run out of band
+	AllowPreconfig  bool // may run before the machine is made
+	SuccessResponse bool // is answered when it succeeded
+
+	run func(context.Context, *Call, map[string]any) (any, error)
+}
+
+// Run decodes args and runs the command. The result is one that package qjson
+// writes.
+func (c *Command) Run(ctx context.Context, call *Call, args map[string]any) (any, error) {
+	return c.run(ctx, call, args)
+}
+
+// Event is a registered event.
+type Event struct {
+	Name     string
+	Data     *Type // an object; without members if the event has no data
+	Features []string
+
+	// Rate is the least time between two of these events; 0 if unlimited.
+	// Those with different values of member RateKey, if it is not empty, are
+	// limited apart.
+	Rate    time.Duration
+	RateKey string
+}
+
+// Encode makes the data of the event into what package qjson writes. It
+// returns nil data for an event that has none, and an error if data is not of
+// the type that was registered.
+func (e *Event) Encode(data any) (any, error) {
+	if len(e.Data.Members) == 0 && len(e.Data.Variants) == 0 {
+		if data != nil && data != struct{}{} {
+			return nil, fmt.Errorf("qapi: event %s has no data", e.Name)
+		}
+		return nil, nil
+	}
+	v := reflect.ValueOf(data)
+	if v.Kind() == reflect.Pointer && !v.IsNil() {
+		v = v.Elem()
+	}
+	if !v.IsValid() || v.Type() != e.Data.Go {
+		return nil, fmt.Errorf("qapi: data of event %s is %T, not %v", e.Name, data, e.Data.Go)
+	}
+	return e.Data.encode(v), nil
+}
+
+// Register adds a command. The function is called with decoded arguments; if
+// it returns an error, its text and class ([ClassOf]) go to the client. Args
+// and Ret are types as the package comment describes; Args is a struct type,
+// or map[string]any with the option [RawArgs]. Register panics if a type is
+// unfit or the name is taken.
+func Register[Args, Ret any](r *Registry, name string, fn func(ctx context.Context, c *Call, args Args) (Ret, error), opts ...Option) {
+	if _, dup := r.commands[name]; dup {
+		panic("qapi: command " + name + " is registered twice")
+	}
+	argsGo := reflect.TypeFor[Args]()
+	c := &Command{Name: name, SuccessResponse: true, Ret: r.typeOf(reflect.TypeFor[Ret]())}
+	s := settings{command: c}
+	for _, o := range opts {
+		o(&s)
+	}
+	raw := argsGo == reflect.TypeFor[map[string]any]()
+	switch {
+	case raw && s.rawArgs != nil:
+		c.Args = r.typeOf(s.rawArgs)
+	case raw || s.rawArgs != nil || argsGo.Kind() != reflect.Struct:
+		panic("qapi: command " + name + ": arguments must be a struct, or a map with RawArgs")
+	default:
+		c.Args = r.typeOf(argsGo)
+	}
+	ret, argType := c.Ret, c.Args
+	c.run = func(ctx context.Context, call *Call, m map[string]any) (any, error) {
+		var args Args
+		if raw {
+			reflect.ValueOf(&args).Elem().Set(reflect.ValueOf(m))
+		} else if err := argType.decodeArgs(m, reflect.ValueOf(&args).Elem()); err != nil {
+			return nil, err
+		}
+		v, err := fn(ctx, call, args)
+		if err != nil {
+			return nil, err
+		}
+		return ret.encode(reflect.ValueOf(&v).Elem()), nil
+	}
+	if r.commands == nil {
+		r.commands = map[string]*Command{}
+	}
+	r.commands[name] = c
+	r.order = append(r.order, c)
+}
+
+// RegisterEvent adds an event. Data is a struct type, struct{} for none.
+// It panics if the type is unfit or the name is taken.
+func RegisterEvent[Data any](r *Registry, name string, opts ...Option) {
+	if _, dup := r.events[name]; dup {
+		panic("qapi: event " + name + " is registered twice")
+	}
+	e := &Event{Name: name, Data: r.typeOf(reflect.TypeFor[Data]())}
+	if e.Data.Kind != KindObject {
+		panic("qapi: event " + name + ": data must be a struct")
+	}
+	if l, ok := rateLimits[name]; ok {
+		e.Rate, e.RateKey = time.Second, l
+	}
+	for _, o := range opts {
+		o(&settings{event: e})
+	}
+	if r.events == nil {
+		r.events = map[string]*Event{}
+	}
+	r.events[name] = e
+	r.evOrder = append(r.evOrder, e)
+}
+
+// rateLimits names the events that QEMU sends at most once a second, since a
+// guest can cause them at will, each with the member that tells its sources
+// apart.
+var rateLimits = map[string]string{
+	"BALLOON_CHANGE":            "",
+	"MEMORY_DEVICE_SIZE_CHANGE": "qom-path",
+	"QUORUM_FAILURE":            "",
+	"QUORUM_REPORT_BAD":         "node-name",
+	"RTC_CHANGE":                "",
+	"VSERPORT_CHANGE":           "id",
+	"WATCHDOG":                  "",
+}
+
+func (r *Registry) typeOf(t reflect.Type) *Type {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.types == nil {
+		r.types = types{}
+	}
+	return r.types.of(t)
+}
+
+// Command returns the command of that name, or nil.
+func (r *Registry) Command(name string) *Command { return r.commands[name] }
+
+// Commands lists the commands in the order of registration.
+func (r *Registry) Commands() []*Command { return r.order }
+
+// Event returns the event of that name, or nil.
+func (r *Registry) Event(name string) *Event { return r.events[name] }
+
+// Events lists the events in the order of registration.
+func (r *Registry) Events() []*Event { return r.evOrder }
+
+// Encode makes any value of a QAPI type into one that package qjson writes,
+// for results whose type the registry does not know beforehand.
+func (r *Registry) Encode(v any) any {
+	if v == nil {
+		return nil
+	}
+	if o, ok := v.(qjson.Object); ok {
+		return o
+	}
+	return r.typeOf(reflect.TypeOf(v)).encode(reflect.ValueOf(v))
+}
