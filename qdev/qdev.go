@@ -11,6 +11,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/clock"
 	"github.com/gqemu/gqemu/memory"
 	"github.com/gqemu/gqemu/qom"
@@ -29,6 +30,11 @@ type Host struct {
 	Clock         *clock.Clock
 	Interrupts    accel.Interrupts
 	Log           zerolog.Logger
+	// Chardevs holds the character devices that devices name by id.
+	Chardevs *chardev.Registry
+	// Report prints one line for the user on standard error, after the
+	// program's name.
+	Report func(text string)
 	// Events takes what clients are told.
 	Events EventSink
 	Run    RunState
