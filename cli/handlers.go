@@ -1,0 +1,306 @@
+package cli
+
+import (
+	"strings"
+
+	"github.com/gqemu/gqemu/internal/qjson"
+)
+
+// The second pass, option by option.
+
+func (p *parser) image(o Option) error {
+	return errf("disk images are not supported, only options")
+}
+
+func (p *parser) help(Option) error {
+	return &Error{Stdout: HelpText(p.cfg.Prog, p.env.Package), Code: 0}
+}
+
+func (p *parser) version(Option) error {
+	return &Error{Stdout: VersionText(p.env.Package), Code: 0}
+}
+
+func (p *parser) machine(o Option) error {
+	tree, help, err := ParseKeyval(o.Arg, "type")
+	if err != nil {
+		return err
+	}
+	if err := MergeKeyval(p.cfg.Machine.Props, tree); err != nil {
+		return err
+	}
+	if help {
+		p.ask("machine", p.cfg.Machine.stringProp("type"), o.Loc)
+		return errHelp
+	}
+	return nil
+}
+
+// machineString is the handler of an option that sets a machine property.
+func machineString(prop string) func(*parser, Option) error {
+	return func(p *parser, o Option) error {
+		p.cfg.Machine.Props[prop] = o.Arg
+		return nil
+	}
+}
+
+func (p *parser) nographic(Option) error {
+	p.cfg.Nographic = true
+	p.cfg.Display = "none"
+	p.cfg.Machine.Props["graphics"] = "off"
+	return nil
+}
+
+func (p *parser) smp(o Option) error {
+	tree, help, err := ParseKeyval(o.Arg, smpSpec.Implied)
+	if err != nil {
+		return err
+	}
+	if help {
+		return &Error{Stdout: smpSpec.HelpText(), Code: 0}
+	}
+	return MergeKeyval(p.cfg.Machine.Props, map[string]any{"smp": tree})
+}
+
+func (p *parser) accel(o Option) error {
+	opts, err := p.parseOpts(&p.accels, o.Arg, true)
+	if err != nil {
+		// QEMU reports the error and then, having no name, lists them all.
+		p.cfg.Messages = append(p.cfg.Messages, p.message(SevError, err.Error(), hintOf(err)))
+		p.ask("accel", "", o.Loc)
+		return errHelp
+	}
+	if name, ok := opts.Get("accel"); !ok || IsHelp(name) {
+		p.ask("accel", "", o.Loc)
+		return errHelp
+	}
+	return nil
+}
+
+func hintOf(err error) string {
+	if d, ok := err.(*DescError); ok {
+		return d.Hint
+	}
+	return ""
+}
+
+func (p *parser) memory(o Option) error {
+	_, err := p.parseOpts(&p.memories, o.Arg, true)
+	return err
+}
+
+func (p *parser) device(o Option) error {
+	if !strings.HasPrefix(o.Arg, "{") {
+		_, err := p.parseOpts(&p.devices, o.Arg, true)
+		return err
+	}
+	m, err := parseJSONObject(o.Arg)
+	if err != nil {
+		return err
+	}
+	p.jsonDevices = append(p.jsonDevices, DeviceOpt{Loc: o.Loc, JSON: m})
+	return nil
+}
+
+func parseJSONObject(s string) (map[string]any, error) {
+	v, err := qjson.Parse([]byte(s))
+	if err != nil {
+		return nil, err
+	}
+	m, ok := v.(map[string]any)
+	if !ok { // what begins with '{' is an object
+		return nil, errf("JSON parse error, expecting an object")
+	}
+	return m, nil
+}
+
+func (p *parser) object(o Option) error {
+	obj := ObjectOpt{Loc: o.Loc}
+	var d dialect
+	if strings.HasPrefix(o.Arg, "{") {
+		m, err := parseJSONObject(o.Arg)
+		if err != nil {
+			return err
+		}
+		obj.IsJSON = true
+		d = treeDialect{m: m}
+	} else {
+		opts, err := p.parseOpts(&p.objects, o.Arg, true)
+		if err != nil {
+			return err
+		}
+		typ, ok := opts.Get("qom-type")
+		if !ok {
+			return errMissing("qom-type")
+		}
+		if _, known := p.env.Objects[typ]; IsHelp(typ) || opts.HasHelp() && known {
+			if IsHelp(typ) {
+				typ = ""
+			}
+			p.ask("object", typ, o.Loc)
+			return errHelp
+		}
+		d = optsDialect{opts}
+	}
+	var err error
+	obj.Type, obj.ID, obj.Props, err = p.env.Objects.check(d)
+	if err == nil {
+		p.cfg.Objects = append(p.cfg.Objects, obj)
+	}
+	return err
+}
+
+// globalPart is the most that DRIVER and PROPERTY of DRIVER.PROPERTY=VALUE may
+// have; longer ones are not recognized as such.
+const globalPart = 63
+
+func (p *parser) global(o Option) error {
+	// The driver ends at the first dot, the property at the first '='.
+	driver, rest, dot := strings.Cut(o.Arg, ".")
+	prop, value, eq := strings.Cut(rest, "=")
+	if dot && eq && driver != "" && prop != "" && !strings.Contains(driver, "=") &&
+		len(driver) <= globalPart && len(prop) <= globalPart {
+		g, err := p.globals.create(o.Loc, "", false)
+		if err != nil {
+			return err
+		}
+		g.Set("driver", driver)
+		g.Set("property", prop)
+		g.Set("value", value)
+		return nil
+	}
+	g, err := p.parseOpts(&p.globals, o.Arg, false)
+	if err != nil {
+		return err
+	}
+	for _, n := range []string{"driver", "property", "value"} {
+		if _, ok := g.Get(n); !ok {
+			return errf("options 'driver', 'property', and 'value' are required")
+		}
+	}
+	return nil
+}
+
+func (p *parser) chardev(o Option) error {
+	opts, err := p.parseOpts(&p.chardevs, o.Arg, true)
+	if err != nil {
+		return err
+	}
+	p.cfg.Chardevs = append(p.cfg.Chardevs, ChardevOpt{Loc: o.Loc, ID: opts.ID, HasID: opts.HasID, Opts: opts})
+	return nil
+}
+
+func (p *parser) mon(o Option) error {
+	p.cfg.noDefaultMonitor = true
+	_, err := p.parseOpts(&p.mons, o.Arg, true)
+	return err
+}
+
+func (p *parser) monitor(o Option) error {
+	p.cfg.noDefaultMonitor = true
+	if strings.HasPrefix(o.Arg, "none") {
+		return nil
+	}
+	return p.compatMonitor(o, "readline", false)
+}
+
+func (p *parser) qmp(o Option) error {
+	p.cfg.noDefaultMonitor = true
+	return p.compatMonitor(o, "control", false)
+}
+
+func (p *parser) qmpPretty(o Option) error {
+	p.cfg.noDefaultMonitor = true
+	return p.compatMonitor(o, "control", true)
+}
+
+// compatMonitor makes a monitor, and a chardev for it unless one is named.
+func (p *parser) compatMonitor(o Option, mode string, pretty bool) error {
+	label, named := strings.CutPrefix(o.Arg, "chardev:")
+	if !named {
+		label = compatLabel(p.cfg.compatMonitors)
+		_, err := p.chardevs.create(o.Loc, label, true)
+		if err == nil && p.env.CheckFilename != nil {
+			err = p.env.CheckFilename(o.Arg, true)
+		}
+		if err != nil {
+			var ms []Message
+			if err.Error() != "" {
+				ms = append(ms, p.message(SevError, err.Error(), hintOf(err)))
+			}
+			ms = append(ms, p.message(SevError, "parse error: "+o.Arg, ""))
+			return &Error{Messages: ms, Code: 1}
+		}
+		p.cfg.Chardevs = append(p.cfg.Chardevs, ChardevOpt{Loc: o.Loc, ID: label, HasID: true, Filename: o.Arg})
+	}
+	// QEMU keeps the label in 32 bytes.
+	if len(label) > 31 {
+		label = label[:31]
+	}
+	m, err := p.mons.create(o.Loc, label, true)
+	if err != nil {
+		return err
+	}
+	m.Set("mode", mode)
+	m.Set("chardev", label)
+	if mode == "control" {
+		m.Set("pretty", map[bool]string{false: "off", true: "on"}[pretty])
+	}
+	p.cfg.compatMonitors++
+	return nil
+}
+
+func (p *parser) serial(o Option) error {
+	p.cfg.Serials = append(p.cfg.Serials, SerialOpt{Loc: o.Loc, Filename: o.Arg})
+	if strings.HasPrefix(o.Arg, "mon:") {
+		p.cfg.noDefaultMonitor = true
+	}
+	return nil
+}
+
+func (p *parser) name(o Option) error {
+	opts, err := p.parseOpts(&p.names, o.Arg, true)
+	if err != nil {
+		return err
+	}
+	p.cfg.Name.Guest, _ = opts.Get("guest")
+	p.cfg.Name.Process, _ = opts.Get("process")
+	p.cfg.Name.DebugThreads = optBool(opts, "debug-threads")
+	return nil
+}
+
+// optBool is a boolean that the group's declaration has checked.
+func optBool(o *Opts, name string) bool {
+	s, _ := o.Get(name)
+	b, err := ParseBool(name, s)
+	return err == nil && b
+}
+
+func (p *parser) uuid(o Option) (err error) {
+	p.cfg.UUID, err = ParseUUID(o.Arg)
+	p.cfg.HasUUID = err == nil
+	return err
+}
+
+func (p *parser) msg(o Option) error {
+	opts, err := p.parseOpts(&p.msgs, o.Arg, false)
+	if err != nil {
+		return err
+	}
+	p.cfg.Msg = Msg{Timestamp: optBool(opts, "timestamp"), GuestName: optBool(opts, "guest-name")}
+	return nil
+}
+
+func (p *parser) action(o Option) error {
+	_, err := p.parseOpts(&p.actions, o.Arg, false)
+	return err
+}
+
+func (p *parser) noReboot(Option) error {
+	_, err := p.parseOpts(&p.actions, "reboot=shutdown", false)
+	return err
+}
+
+func (p *parser) noShutdown(Option) error {
+	_, err := p.parseOpts(&p.actions, "shutdown=pause", false)
+	return err
+}

@@ -1,0 +1,227 @@
+package cli
+
+import (
+	"errors"
+	"slices"
+)
+
+// Env is what the grammar asks of the rest of the program. The zero Env knows
+// QEMU's memory backends and leaves chardevs to be checked later.
+type Env struct {
+	// Package, if not "", follows the version in `-version` and `-help`.
+	Package string
+	// Objects are the types that -object accepts; nil is [DefaultObjectTypes].
+	Objects ObjectTypes
+	// CheckFilename reports whether the compatibility syntax for a chardev is
+	// well-formed, mux saying whether `mon:` is allowed. It opens nothing. QEMU
+	// checks -qmp, -qmp-pretty and -monitor while it parses the command line,
+	// and -serial later. The error's text is printed first, unless it is "",
+	// and then `parse error: FILENAME`. nil accepts all.
+	CheckFilename func(filename string, mux bool) error
+}
+
+// Parse reads a command line, argv[0] being the program's name. The Config is
+// never nil: its Messages are to be printed even if there is an error, which is
+// an [*Error]. If Config.Help is not empty, the questions in it are to be
+// answered and the program is to end.
+func Parse(argv []string) (*Config, error) { return Env{}.Parse(argv) }
+
+// Parse is the function Parse with e to help it.
+func (e Env) Parse(argv []string) (*Config, error) {
+	if e.Objects == nil {
+		e.Objects = DefaultObjectTypes()
+	}
+	p := &parser{
+		env: e,
+		cfg: &Config{
+			Prog:    progName(argv),
+			Machine: Machine{Props: map[string]any{}},
+			Action:  DefaultAction(),
+		},
+		devices: optsGroup{OptsSpec: &deviceSpec}, objects: optsGroup{OptsSpec: &objectSpec},
+		accels: optsGroup{OptsSpec: &accelSpec}, globals: optsGroup{OptsSpec: &globalSpec},
+		mons: optsGroup{OptsSpec: &monSpec}, memories: optsGroup{OptsSpec: &memorySpec},
+		names: optsGroup{OptsSpec: &nameSpec}, msgs: optsGroup{OptsSpec: &msgSpec},
+		actions: optsGroup{OptsSpec: &actionSpec}, chardevs: optsGroup{OptsSpec: &chardevSpec},
+	}
+	if len(argv) > 0 {
+		argv = argv[1:]
+	}
+	return p.cfg, p.run(argv)
+}
+
+// parser is the state of one Parse.
+type parser struct {
+	env Env
+	cfg *Config
+	loc Loc // of the option in hand
+
+	devices, objects, accels, globals, mons, memories, names, msgs, actions, chardevs optsGroup
+
+	jsonDevices []DeviceOpt
+	logItems    string
+	hasLogItems bool
+}
+
+// errHelp ends the second pass: a question has to be answered.
+var errHelp = errors.New("help was asked for")
+
+func (p *parser) run(args []string) error {
+	opts := table()
+	found, bad := newScanner(opts).scan(args)
+	if bad != nil {
+		return &Error{Messages: []Message{*bad}, Code: 1}
+	}
+	p.cfg.Options = found
+	apply := make(map[string]func(*parser, Option) error, len(opts)+1)
+	for _, o := range opts {
+		apply[o.name] = o.apply
+	}
+	apply[imageArg] = (*parser).image
+	for _, o := range found {
+		p.loc = o.Loc
+		if err := apply[o.Name](p, o); err == errHelp {
+			return nil
+		} else if err != nil {
+			return p.fail(err)
+		}
+	}
+	p.loc = Loc{}
+	return p.finish()
+}
+
+// finish is what follows the options: checks that need them all.
+func (p *parser) finish() error {
+	c := p.cfg
+	if _, ok := c.Machine.Props["kernel"].(string); !ok {
+		for _, name := range []string{"append", "initrd"} {
+			if _, ok := c.Machine.Props[name].(string); ok {
+				return p.fail(errf("-%s only allowed with -kernel option", name))
+			}
+		}
+	}
+	for _, o := range p.actions.all {
+		if err := c.Action.Set(o.Dict()); err != nil {
+			p.loc = o.Loc
+			return p.fail(err)
+		}
+	}
+	if p.hasLogItems {
+		items, trace, help, ok := ParseLogItems(p.logItems)
+		if !ok {
+			return &Error{Stdout: LogUsage(), Code: 1}
+		}
+		c.Log.Items, c.Log.Trace = items, trace
+		if help {
+			p.ask("trace", "", Loc{})
+			return nil
+		}
+	}
+	p.collect()
+	p.deferredHelp()
+	if len(c.Help) > 0 {
+		return nil
+	}
+
+	mem := &Opts{}
+	if len(p.memories.all) > 0 {
+		mem = p.memories.all[0]
+	}
+	if err := MergeKeyval(c.Machine.Props, map[string]any{"memory": memoryTree(mem)}); err != nil {
+		p.loc = mem.Loc
+		return p.fail(err)
+	}
+	return nil
+}
+
+// collect moves what the groups hold into the Config.
+func (p *parser) collect() {
+	c := p.cfg
+	for _, o := range p.devices.all {
+		c.Devices = append(c.Devices, DeviceOpt{Loc: o.Loc, Opts: o})
+	}
+	c.Devices = append(c.Devices, p.jsonDevices...)
+	for _, o := range p.accels.all {
+		name, _ := o.Get("accel")
+		props := slices.DeleteFunc(slices.Clone(o.List()), func(e Opt) bool { return e.Name == "accel" })
+		c.Accels = append(c.Accels, AccelOpt{Loc: o.Loc, Name: name, Props: props})
+	}
+	for _, o := range p.globals.all {
+		g := Global{Loc: o.Loc}
+		g.Driver, _ = o.Get("driver")
+		g.Property, _ = o.Get("property")
+		g.Value, _ = o.Get("value")
+		c.Globals = append(c.Globals, g)
+	}
+	for _, o := range p.mons.all {
+		c.Monitors = append(c.Monitors, MonitorOpt{Loc: o.Loc, Opts: o})
+	}
+	if s, ok := c.Machine.Props["type"].(string); ok {
+		c.Machine.Type, c.Machine.HasType = s, true
+		delete(c.Machine.Props, "type")
+	}
+	c.Kernel, c.Initrd = c.Machine.stringProp("kernel"), c.Machine.stringProp("initrd")
+	c.Append, c.Firmware = c.Machine.stringProp("append"), c.Machine.stringProp("firmware")
+}
+
+// deferredHelp notes the questions that QEMU answers only once all options are
+// read.
+func (p *parser) deferredHelp() {
+	if p.cfg.HasCPU && IsHelp(p.cfg.CPU) {
+		p.ask("cpu", "", Loc{})
+		return
+	}
+	for _, o := range p.devices.all {
+		driver, ok := o.Get("driver")
+		switch {
+		case !ok:
+		case IsHelp(driver):
+			p.ask("device", "", o.Loc)
+			return
+		case o.HasHelp():
+			p.ask("device", driver, o.Loc)
+			return
+		}
+	}
+}
+
+func (p *parser) ask(topic, arg string, loc Loc) {
+	p.cfg.Help = append(p.cfg.Help, HelpRequest{Topic: topic, Arg: arg, Loc: loc})
+}
+
+// message stamps a text with the location and the settings in force.
+func (p *parser) message(s Severity, text, hint string) Message {
+	m := Message{Severity: s, Loc: p.loc, Text: text, Hint: hint, Timestamp: p.cfg.Msg.Timestamp}
+	if p.cfg.Msg.GuestName {
+		m.Guest = p.cfg.Name.Guest
+	}
+	return m
+}
+
+func (p *parser) warn(text, hint string) {
+	p.cfg.Messages = append(p.cfg.Messages, p.message(SevWarning, text, hint))
+}
+
+// fail makes the error that ends the program; one that is made already passes.
+func (p *parser) fail(err error) error {
+	var done *Error
+	if errors.As(err, &done) {
+		return done
+	}
+	var d *DescError
+	hint := ""
+	if errors.As(err, &d) {
+		hint = d.Hint
+	}
+	return &Error{Messages: []Message{p.message(SevError, err.Error(), hint)}, Code: 1}
+}
+
+// parseOpts parses an argument into a group. A request for the list of
+// sub-options ends the program, as in QEMU with status 1.
+func (p *parser) parseOpts(g *optsGroup, arg string, implied bool) (*Opts, error) {
+	o, help, err := g.parse(p.loc, arg, implied, p.warn)
+	if help {
+		return nil, &Error{Stdout: g.HelpText(), Code: 1}
+	}
+	return o, err
+}
