@@ -1,0 +1,276 @@
+// Package hostmem is the memory backends: objects of the types
+// memory-backend-ram, -memfd and -file that hold the host memory behind guest
+// RAM.
+//
+// All of them map memory shared and without swap reservation, whatever share=
+// says for -ram: vhost-vdpa pins it and VDUSE refuses private memory. Only
+// memory-backend-file with share=off is private, because the file must not
+// change.
+package hostmem
+
+import (
+	"fmt"
+	"os"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gqemu/gqemu/internal/errno"
+	"github.com/gqemu/gqemu/memory"
+	"github.com/gqemu/gqemu/qom"
+)
+
+// Backend is one memory backend. Its properties are set first; Complete
+// allocates.
+type Backend struct {
+	qom.State
+	size               uint64
+	share, merge, dump bool
+	prealloc, reserve  bool
+	policy             string
+	hugetlb, seal      bool
+	hugetlbSize        uint64
+	path               string
+	align, offset      uint64
+	discardData, pmem  bool
+	readonly           bool
+	canonicalPath      bool
+	preallocThreads    uint32
+	ram                *memory.RAM
+	mapped             bool
+}
+
+// RegisterTypes adds the backends' types.
+func RegisterTypes(r *qom.Registry) {
+	size := func(name, desc string, f func(*Backend) *uint64) *qom.Property {
+		p := qom.NewProperty(name, "int", nil,
+			func(b *Backend) any { return *f(b) },
+			func(b *Backend, v qom.Value) error {
+				if b.ram != nil {
+					return fmt.Errorf("cannot change property '%s' of %s '%s'", name, b.TypeName(), b.Name())
+				}
+				n, err := v.Size(name)
+				if err == nil && n == 0 {
+					err = fmt.Errorf("property '%s' of %s doesn't take value '0'", name, b.TypeName())
+				}
+				if err == nil {
+					*f(b) = n
+				}
+				return err
+			}, nil)
+		p.Description = desc
+		return p
+	}
+	flag := func(name, desc string, def bool, f func(*Backend) *bool) *qom.Property {
+		return qom.Field(name, f, def, qom.Description(desc), qom.HideDefault())
+	}
+	r.Register(qom.Type{Name: "user-creatable", Parent: "interface", Abstract: true})
+	r.Register(qom.Type{
+		Name: "memory-backend", Parent: "object", Abstract: true, Interfaces: []string{"user-creatable"},
+		New: func() qom.Object { return new(Backend) },
+		Properties: []*qom.Property{
+			size("size", "Size of the memory region (ex: 500M)", func(b *Backend) *uint64 { return &b.size }),
+			flag("merge", "Mark memory as mergeable", true, func(b *Backend) *bool { return &b.merge }),
+			flag("dump", "Set to 'off' to exclude from core dump", true, func(b *Backend) *bool { return &b.dump }),
+			flag("prealloc", "Preallocate memory", false, func(b *Backend) *bool { return &b.prealloc }),
+			qom.Field("prealloc-threads", func(b *Backend) *uint32 { return &b.preallocThreads }, 1,
+				qom.Description("Number of CPU threads to use for prealloc"), qom.TypeName("int"), qom.HideDefault()),
+			flag("share", "Mark the memory as private to QEMU or shared", false, func(b *Backend) *bool { return &b.share }),
+			flag("reserve", "Reserve swap space (or huge pages) if applicable", true, func(b *Backend) *bool { return &b.reserve }),
+			qom.Enum("policy", "HostMemPolicy", []string{"default", "preferred", "bind", "interleave"},
+				func(b *Backend) *string { return &b.policy }, "default",
+				qom.Description("Set the NUMA policy"), qom.HideDefault()),
+			{Name: "host-nodes", Type: "int", Description: "Binds memory to the list of NUMA host nodes",
+				Get: func(qom.Object) (any, error) { return []any{}, nil }, Set: refuseNodes},
+			flag("x-use-canonical-path-for-ramblock-id", "", false, func(b *Backend) *bool { return &b.canonicalPath }),
+		},
+	})
+	r.Register(qom.Type{Name: "memory-backend-ram", Parent: "memory-backend"})
+	r.Register(qom.Type{Name: "memory-backend-memfd", Parent: "memory-backend",
+		Properties: []*qom.Property{
+			flag("hugetlb", "Use huge pages", false, func(b *Backend) *bool { return &b.hugetlb }),
+			size("hugetlbsize", "Huge pages size (ex: 2M, 1G)", func(b *Backend) *uint64 { return &b.hugetlbSize }),
+			flag("seal", "Seal growing & shrinking", true, func(b *Backend) *bool { return &b.seal }),
+		}})
+	r.Register(qom.Type{Name: "memory-backend-file", Parent: "memory-backend",
+		Properties: []*qom.Property{
+			qom.Field("mem-path", func(b *Backend) *string { return &b.path }, "", qom.TypeName("string")),
+			size("align", "", func(b *Backend) *uint64 { return &b.align }),
+			size("offset", "", func(b *Backend) *uint64 { return &b.offset }),
+			flag("discard-data", "", false, func(b *Backend) *bool { return &b.discardData }),
+			flag("pmem", "", false, func(b *Backend) *bool { return &b.pmem }),
+			flag("readonly", "", false, func(b *Backend) *bool { return &b.readonly }),
+		}})
+}
+
+func refuseNodes(_ qom.Object, v qom.Value) error {
+	if l, ok := v.Raw().([]any); ok && len(l) == 0 {
+		return nil
+	}
+	return fmt.Errorf("NUMA node binding of memory is not supported")
+}
+
+// New makes a backend of the named type and size in bytes, allocated, without
+// a parent.
+func New(r *qom.Registry, typ string, size uint64) (*Backend, error) {
+	o, err := r.New(typ)
+	if err != nil {
+		return nil, err
+	}
+	b := o.(*Backend)
+	b.size = size
+	return b, nil
+}
+
+// Complete allocates the memory once all properties are set and the object
+// has its name.
+func (b *Backend) Complete() error {
+	if b.size == 0 {
+		return fmt.Errorf("can't create backend with size 0")
+	}
+	var err error
+	switch b.TypeName() {
+	case "memory-backend-file":
+		b.ram, err = b.openFile()
+	case "memory-backend-memfd":
+		b.ram, err = b.newMemfd()
+	default:
+		b.ram, err = memory.NewAnonRAM(b.Name(), b.size)
+	}
+	if err != nil {
+		return err
+	}
+	if !b.dump {
+		b.advise(unix.MADV_DONTDUMP)
+	}
+	if b.merge {
+		b.advise(unix.MADV_MERGEABLE)
+	}
+	if b.prealloc {
+		if err := unix.Madvise(b.ram.Bytes(), unix.MADV_POPULATE_WRITE); err != nil {
+			return fmt.Errorf("preallocating memory failed: %w", err)
+		}
+	}
+	return nil
+}
+
+// advise passes on what the kernel may ignore, as it does with merge on a
+// kernel without KSM.
+func (b *Backend) advise(advice int) { _ = unix.Madvise(b.ram.Bytes(), advice) }
+
+func (b *Backend) newMemfd() (*memory.RAM, error) {
+	flags := unix.MFD_CLOEXEC
+	if b.seal {
+		flags |= unix.MFD_ALLOW_SEALING
+	}
+	if b.hugetlb {
+		flags |= unix.MFD_HUGETLB
+		if n := b.hugetlbSize; n != 0 {
+			if n&(n-1) != 0 {
+				return nil, fmt.Errorf("hugepagesize must be a power of 2")
+			}
+			for shift := uint64(0); ; shift++ {
+				if n == 1<<shift {
+					flags |= int(shift << unix.MFD_HUGE_SHIFT)
+					break
+				}
+			}
+		}
+	}
+	fd, err := unix.MemfdCreate("memory-backend-memfd", flags)
+	if err != nil {
+		return nil, fmt.Errorf("failed to create memfd: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), "memfd")
+	defer f.Close()
+	if err := f.Truncate(int64(memory.PageAlign(b.size))); err != nil {
+		return nil, fmt.Errorf("failed to resize memfd to %d: %w", b.size, err)
+	}
+	if b.seal {
+		if _, err := unix.FcntlInt(f.Fd(), unix.F_ADD_SEALS, unix.F_SEAL_GROW|unix.F_SEAL_SHRINK|unix.F_SEAL_SEAL); err != nil {
+			return nil, fmt.Errorf("failed to seal memfd: %w", err)
+		}
+	}
+	return memory.NewFileRAM(b.Name(), f, b.size, true)
+}
+
+func (b *Backend) openFile() (*memory.RAM, error) {
+	if b.path == "" {
+		return nil, fmt.Errorf("mem-path property not set")
+	}
+	if b.offset != 0 || b.readonly || b.pmem {
+		return nil, fmt.Errorf("memory-backend-file: offset, readonly and pmem are not supported")
+	}
+	f, err := openBacking(b.path)
+	if err != nil {
+		return nil, &BackingError{Path: b.path, Err: err}
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return nil, &BackingError{Path: b.path, Err: err}
+	}
+	if st.Mode().IsRegular() {
+		switch n := uint64(st.Size()); {
+		case n == 0:
+			err = f.Truncate(int64(memory.PageAlign(b.size)))
+		case n < b.size:
+			err = fmt.Errorf("backing store size 0x%x does not match 'size' option 0x%x", n, b.size)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	return memory.NewFileRAM(b.Name(), f, b.size, b.share)
+}
+
+// openBacking opens the file, or makes one that has no name in a directory.
+func openBacking(path string) (*os.File, error) {
+	if st, err := os.Stat(path); err == nil && st.IsDir() {
+		fd, err := unix.Open(path, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		return os.NewFile(uintptr(fd), path), nil
+	}
+	return os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+}
+
+// BackingError is a file that cannot back guest RAM.
+type BackingError struct {
+	Path string
+	Err  error
+}
+
+func (e *BackingError) Error() string {
+	return fmt.Sprintf("can't open backing store %s for guest RAM: %s", e.Path, errno.Text(e.Err))
+}
+
+func (e *BackingError) Unwrap() error { return e.Err }
+
+// RAM is the memory, nil before Complete.
+func (b *Backend) RAM() *memory.RAM { return b.ram }
+
+// Size is the size in bytes.
+func (b *Backend) Size() uint64 { return b.size }
+
+// Claim takes the backend for one user.
+func (b *Backend) Claim() error {
+	if b.mapped {
+		return fmt.Errorf("memory backend '%s' is used multiple times. Each -numa option must use a different memdev value.", b.Name())
+	}
+	b.mapped = true
+	return nil
+}
+
+// Release frees the memory; nothing may use it any more.
+func (b *Backend) Release() error {
+	if b.ram == nil {
+		return nil
+	}
+	err := b.ram.Close()
+	b.ram = nil
+	return err
+}
+
+// InUse tells whether the guest has the memory.
+func (b *Backend) InUse() bool { return b.mapped }

@@ -1,0 +1,186 @@
+// Package machine is the abstract machine type with the properties that all
+// machines share, the interface between a machine and the VM that runs it,
+// and the machine "none".
+package machine
+
+import (
+	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/memory"
+	"github.com/gqemu/gqemu/qdev"
+	"github.com/gqemu/gqemu/qom"
+)
+
+// SMP is the CPU topology after defaults are filled in and checked. All
+// counts are at least 1 but CPUs, which is 0 on a machine without CPUs.
+type SMP struct {
+	CPUs, MaxCPUs                           int
+	Sockets, Dies, Clusters, Cores, Threads int
+}
+
+// Power is what a machine asks of the VM on the guest's behalf. Called with
+// the VM lock held; the transition follows later.
+type Power interface {
+	GuestReset()
+	GuestPoweroff()
+}
+
+// Board is what the VM hands a machine to build itself from.
+type Board struct {
+	Host  *qdev.Host
+	Accel accel.VM
+	// RAM is the guest's memory, nil on a machine without.
+	RAM *memory.RAM
+	SMP SMP
+	// CPU is the -cpu argument, "" for the machine's default.
+	CPU   string
+	Power Power
+	// Serials are the ids of the chardevs behind -serial, in order; "" for
+	// -serial none.
+	Serials []string
+	UUID    [16]byte
+	// NoGraphic tells firmware that there is no display.
+	NoGraphic bool
+}
+
+// CPU is one vCPU with its object in the tree.
+type CPU struct {
+	Object qom.Object
+	VCPU   accel.VCPU
+	// Socket, Die, Core and Thread place it in the topology.
+	Socket, Die, Core, Thread int
+}
+
+// Machine is a machine type's instance. Methods are called with the VM lock
+// held and the vCPUs paused.
+type Machine interface {
+	qom.Object
+	Common() *State
+	// Init builds the machine, before any -device.
+	Init(b *Board) error
+	// Complete follows the last -device: from here the set of cold-plugged
+	// devices stands.
+	Complete() error
+	// Reset puts devices, vCPUs and what is in memory at power-on in place.
+	Reset() error
+	// Powerdown presses the power button.
+	Powerdown()
+	// EOI ends a level-triggered interrupt vector.
+	EOI(vector uint8)
+	CPUs() []CPU
+}
+
+// Class is a machine type's part that is not per instance; it is the
+// qom.Type's Class.
+type Class struct {
+	Name        string // as -machine takes it
+	Alias       string
+	Desc        string
+	MaxCPUs     int
+	MinCPUs     int
+	DefaultCPU  string // CPU type name
+	DefaultRAM  uint64 // bytes
+	RAMID       string // id of the memory backend made for -m, "" for none
+	Dies        bool   // -smp dies= is supported
+	ACPI        bool
+	HotplugCPUs bool
+	// NoSerial tells that -serial has no default.
+	NoSerial bool
+	// SplitIRQChip is the default of kernel-irqchip.
+	SplitIRQChip bool
+}
+
+// ClassOf is the class of a machine type, nil for others.
+func ClassOf(t *qom.Type) *Class {
+	c, _ := t.ClassData().(*Class)
+	return c
+}
+
+// State is what every machine has.
+type State struct {
+	qom.State
+	Kernel, Initrd, Append, Firmware, DTB, DumpDTB, DTCompatible string
+	MemoryEncryption                                             string
+	USB, Graphics, DumpGuestCore, MemMerge, SuppressVMDesc       bool
+	// MemorySize, MaxMemory are in bytes; MemorySlots is what -m slots= says.
+	MemorySize, MaxMemory uint64
+	MemorySlots           uint64
+	SMP                   SMP
+	// Backend is the memory backend behind the RAM.
+	Backend qom.Object
+}
+
+// Common makes State part of a Machine.
+func (s *State) Common() *State { return s }
+
+// RegisterTypes adds the abstract machine and "none".
+func RegisterTypes(r *qom.Registry) {
+	st := func(m Machine) *State { return m.Common() }
+	str := func(name, desc string, f func(*State) *string) *qom.Property {
+		p := qom.Field(name, func(m Machine) *string { return f(st(m)) }, "", qom.Description(desc))
+		p.Type = "string"
+		return p
+	}
+	boolean := func(name, desc string, def bool, f func(*State) *bool) *qom.Property {
+		return qom.Field(name, func(m Machine) *bool { return f(st(m)) }, def, qom.Description(desc), qom.HideDefault())
+	}
+	r.Register(qom.Type{
+		Name: "machine", Parent: "object", Abstract: true,
+		Properties: []*qom.Property{
+			str("kernel", "Linux kernel image file", func(s *State) *string { return &s.Kernel }),
+			str("dt-compatible", `Overrides the "compatible" property of the dt root node`, func(s *State) *string { return &s.DTCompatible }),
+			{Name: "memory", Type: "MemorySizeConfiguration", Description: "Memory size configuration", Get: getMemory},
+			str("initrd", "Linux initial ramdisk file", func(s *State) *string { return &s.Initrd }),
+			boolean("graphics", "Set on/off to enable/disable graphics emulation", true, func(s *State) *bool { return &s.Graphics }),
+			boolean("usb", "Set on/off to enable/disable usb", false, func(s *State) *bool { return &s.USB }),
+			str("firmware", "Firmware image", func(s *State) *string { return &s.Firmware }),
+			str("memory-encryption", "Set memory encryption object to use", func(s *State) *string { return &s.MemoryEncryption }),
+			{Name: "smp", Type: "SMPConfiguration", Description: "CPU topology", Get: getSMP},
+			boolean("dump-guest-core", "Include guest memory in a core dump", true, func(s *State) *bool { return &s.DumpGuestCore }),
+			str("dumpdtb", "Dump current dtb to a file and quit", func(s *State) *string { return &s.DumpDTB }),
+			{Name: "memory-backend", Type: "link<memory-backend>",
+				Description: "Set RAM backendValid value is ID of hostmem based backend",
+				Get: func(o qom.Object) (any, error) {
+					if b := o.(Machine).Common().Backend; b != nil {
+						return qom.Path(b), nil
+					}
+					return "", nil
+				}},
+			str("dtb", "Linux kernel device tree file", func(s *State) *string { return &s.DTB }),
+			boolean("mem-merge", "Enable/disable memory merge support", true, func(s *State) *bool { return &s.MemMerge }),
+			str("append", "Linux kernel command line", func(s *State) *string { return &s.Append }),
+			boolean("suppress-vmdesc", "Set on to disable self-describing migration", false, func(s *State) *bool { return &s.SuppressVMDesc }),
+		},
+	})
+	r.Register(qom.Type{
+		Name: "none-machine", Parent: "machine", New: func() qom.Object { return new(none) },
+		Class: &Class{Name: "none", Desc: "empty machine", MaxCPUs: 1, NoSerial: true, RAMID: "ram"},
+	})
+}
+
+func getMemory(o qom.Object) (any, error) {
+	s := o.(Machine).Common()
+	m := map[string]any{"size": s.MemorySize}
+	if s.MaxMemory > s.MemorySize {
+		m["max-size"], m["slots"] = s.MaxMemory, s.MemorySlots
+	}
+	return m, nil
+}
+
+func getSMP(o qom.Object) (any, error) {
+	s := o.(Machine).Common().SMP
+	return map[string]any{
+		"cpus": int64(s.CPUs), "maxcpus": int64(s.MaxCPUs), "sockets": int64(s.Sockets), "dies": int64(s.Dies),
+		"clusters": int64(s.Clusters), "cores": int64(s.Cores), "threads": int64(s.Threads),
+		"books": int64(1), "drawers": int64(1),
+	}, nil
+}
+
+// none is a machine without anything, for asking what the program can do.
+type none struct{ State }
+
+func (*none) Init(*Board) error { return nil }
+func (*none) Complete() error   { return nil }
+func (*none) Reset() error      { return nil }
+func (*none) Powerdown()        {}
+func (*none) EOI(uint8)         {}
+func (*none) CPUs() []CPU       { return nil }
