@@ -113,7 +113,9 @@ func (c *Clock) loop() {
 	defer host.Stop()
 	for {
 		c.lock.Lock()
-		for c.running && len(c.timers) > 0 && c.timers[0].deadline <= c.Now() {
+		// Only what is due by now: timers that set themselves anew faster
+		// than they run must not keep the lock.
+		for due := c.Now(); c.running && len(c.timers) > 0 && c.timers[0].deadline <= due; {
 			tm := heap.Pop(&c.timers).(*Timer)
 			tm.fn()
 		}

@@ -41,7 +41,8 @@ func (i *IRQ) Number() int { return i.n }
 // Intercept lets a test see the levels. With mute the device no longer does.
 func (i *IRQ) Intercept(f func(n int, level bool), mute bool) { i.watch, i.mute = f, mute }
 
-// NewIRQ makes a line outside any device, below /machine/unattached.
+// NewIRQ makes a line outside any device. It comes to stand below
+// /machine/unattached when an output is first connected to it.
 func (h *Host) NewIRQ(n int, set func(n int, level bool)) *IRQ {
 	o, err := h.Types.New("irq")
 	if err != nil {
@@ -49,10 +50,6 @@ func (h *Host) NewIRQ(n int, set func(n int, level bool)) *IRQ {
 	}
 	i := o.(*IRQ)
 	i.set, i.n = set, n
-	if h.Unattached != nil {
-		// A "[*]" name cannot be taken.
-		_ = qom.AddChild(h.Unattached, "non-qdev-gpio[*]", i)
-	}
 	return i
 }
 
@@ -117,6 +114,10 @@ func (s *State) AddGPIOOut(name string, slots ...**IRQ) error {
 
 // Connect leads output n of a name to irq.
 func (s *State) Connect(name string, n int, irq *IRQ) {
+	if irq != nil && irq.Parent() == nil && s.host.Unattached != nil {
+		// A "[*]" name cannot be taken.
+		_ = qom.AddChild(s.host.Unattached, "non-qdev-gpio[*]", irq)
+	}
 	for _, g := range s.gpioOut {
 		if g.name != name {
 			continue

@@ -25,9 +25,22 @@ func (h *Host) New(typ string) (Device, error) {
 		return nil, err
 	}
 	d := o.(Device)
+	return d, h.adopt(d)
+}
+
+// adopt makes a new device belong to the machine, and before it the devices
+// that are part of it from the start.
+func (h *Host) adopt(d Device) error {
+	for _, o := range qom.Children(d) {
+		if c, ok := o.(Device); ok {
+			if err := h.adopt(c); err != nil {
+				return err
+			}
+		}
+	}
 	s := d.Qdev()
 	s.self, s.host, s.hotplugged = d, h, h.Ready
-	return d, h.applyGlobals(d)
+	return h.applyGlobals(d)
 }
 
 // applyGlobals sets what -global says of the device's type or one it derives
