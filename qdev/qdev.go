@@ -120,6 +120,10 @@ type State struct {
 // Qdev makes State satisfy Device.
 func (s *State) Qdev() *State { return s }
 
+// Self is the whole device that the state is a part of, nil before it is made
+// by New.
+func (s *State) Self() Device { return s.self }
+
 // ID is the device's id as the user gave it, "" for an anonymous one.
 func (s *State) ID() string { return s.id }
 
