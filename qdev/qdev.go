@@ -35,6 +35,14 @@ type Host struct {
 	// Report prints one line for the user on standard error, after the
 	// program's name.
 	Report func(text string)
+	// OpenFD opens a path below /dev/fdset for reading and writing, with
+	// QEMU's error texts. Nil where there are no fd sets.
+	OpenFD func(path string) (fd int, err error)
+	// Await lets a guest access wait for done without the VM lock, which is
+	// held again when it returns. It may return before done is closed, so
+	// that a vCPU that is asked to pause does so at once. Nil waits for
+	// done alone.
+	Await func(done <-chan struct{})
 	// Events takes what clients are told.
 	Events EventSink
 	Run    RunState
