@@ -1,0 +1,25 @@
+package monitor
+
+import "github.com/gqemu/gqemu/chardev"
+
+// Port is what a monitor needs of a character device. [*chardev.Chardev] is one.
+type Port interface {
+	// Attach makes fe the device's frontend. If a client is connected, fe gets
+	// EventOpened.
+	Attach(fe chardev.Frontend) error
+	// Detach takes the frontend away.
+	Detach()
+	// Write takes output without blocking and returns how many bytes it took.
+	// After fewer than len(p), Frontend.Writable follows. It must not call the
+	// frontend itself.
+	Write(p []byte) int
+	// AcceptInput says that Frontend.CanReceive may have grown.
+	AcceptInput()
+	// TakeFDs hands over the file descriptors that came with the bytes
+	// delivered last.
+	TakeFDs() []int
+	// ID is the name of the device, for messages.
+	ID() string
+}
+
+var _ Port = (*chardev.Chardev)(nil)
