@@ -1,0 +1,209 @@
+package kvm
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/internal/sys"
+)
+
+// maxAPICID is the highest id that an interrupt message of 8 bits reaches;
+// 255 is the broadcast.
+const maxAPICID = 254
+
+// VCPU is one virtual processor. It implements accel.VCPU.
+type VCPU struct {
+	vm  *VM
+	cfg accel.CPUConfig
+
+	// stopped keeps this vCPU out of the guest until the next Resume: it met a
+	// triple fault or an error.
+	stopped atomic.Bool
+	// pending is set while the kernel waits for the next KVM_RUN to finish
+	// the instruction that caused the last exit.
+	pending atomic.Bool
+	// inRun is set while the thread is in KVM_RUN, or about to be.
+	inRun atomic.Bool
+
+	// Guarded by vm.mu.
+	parked  bool // waits for Resume
+	waiting bool // is in WaitPaused, in a handler
+
+	// runMu guards fd, run and the vCPU's state in the kernel.
+	runMu sync.Mutex
+	fd    int // -1 after Close
+	run   runPage
+
+	tidMu sync.Mutex
+	tid   int // 0 when the thread has ended
+
+	threadID int // tid, for good; set under vm.mu before NewVCPU returns
+}
+
+var _ accel.VCPU = (*VCPU)(nil)
+
+// NewVCPU makes a vCPU in its power-on state, paused. The first one is the
+// boot CPU and has index 0.
+func (vm *VM) NewVCPU(cfg accel.CPUConfig) (accel.VCPU, error) {
+	vm.mu.Lock()
+	n, closing := len(vm.vcpus), vm.closing
+	vm.mu.Unlock()
+	switch {
+	case closing:
+		return nil, ErrClosed
+	case cfg.Index != n:
+		return nil, fmt.Errorf("kvm: vCPU %d made as number %d", cfg.Index, n)
+	case n >= vm.caps.maxVCPUs:
+		return nil, fmt.Errorf("kvm: the kernel allows no more than %d vCPUs", vm.caps.maxVCPUs)
+	case cfg.APICID > maxAPICID:
+		return nil, fmt.Errorf("kvm: vCPU %d: APIC id %d is above %d", cfg.Index, cfg.APICID, maxAPICID)
+	}
+	v := &VCPU{vm: vm, cfg: cfg, fd: -1, parked: true}
+	if err := v.create(); err != nil {
+		_ = v.release() // the error that matters is at hand
+		return nil, err
+	}
+	vm.mu.Lock()
+	if vm.closing {
+		vm.mu.Unlock()
+		_ = v.release()
+		return nil, ErrClosed
+	}
+	v.stopped.Store(vm.running)
+	vm.vcpus = append(vm.vcpus, v)
+	vm.joined.Add(1)
+	vm.mu.Unlock()
+	started := make(chan struct{})
+	go v.loop(started)
+	<-started
+	return v, nil
+}
+
+func (v *VCPU) create() error {
+	vm := v.vm
+	vm.life.RLock()
+	defer vm.life.RUnlock()
+	if vm.fd < 0 {
+		return ErrClosed
+	}
+	fd, err := sys.Ioctl(vm.fd, kvmCreateVCPU, uintptr(v.cfg.APICID))
+	if err != nil {
+		return v.failed("KVM_CREATE_VCPU", err)
+	}
+	v.fd = fd
+	page, err := unix.Mmap(fd, 0, vm.runSize, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return v.failed("mmap of kvm_run", err)
+	}
+	v.run = page
+	if err := v.setCPUID(); err != nil {
+		return err
+	}
+	if err := v.setupMCE(); err != nil {
+		return err
+	}
+	return v.reset()
+}
+
+// failed is err with the call and the vCPU it was about.
+func (v *VCPU) failed(call string, err error) error {
+	return fmt.Errorf("kvm: %s for vCPU %d: %w", call, v.cfg.Index, err)
+}
+
+// release unmaps and closes; the goroutine has ended or never begun.
+func (v *VCPU) release() error {
+	v.runMu.Lock()
+	defer v.runMu.Unlock()
+	if v.fd < 0 {
+		return nil
+	}
+	var err error
+	if v.run != nil {
+		err = unix.Munmap(v.run)
+		v.run = nil
+	}
+	err = firstError(err, unix.Close(v.fd))
+	v.fd = -1
+	return err
+}
+
+// Config is what the vCPU was made with.
+func (v *VCPU) Config() accel.CPUConfig { return v.cfg }
+
+// ThreadID is the thread that runs the vCPU.
+func (v *VCPU) ThreadID() int { return v.threadID }
+
+// kick makes the thread leave KVM_RUN, or not enter it. The wish that the
+// goroutine is to find was stated before.
+func (v *VCPU) kick() {
+	v.tidMu.Lock()
+	defer v.tidMu.Unlock()
+	if v.tid == 0 {
+		return
+	}
+	v.run.set(immediateExit)
+	if !v.inRun.Load() {
+		return // it will meet immediate_exit
+	}
+	if err := sys.Tgkill(v.tid, unix.SIGURG); err != nil {
+		v.vm.log.Error().Err(err).Int("cpu", v.cfg.Index).Msg("cannot kick vCPU")
+	}
+}
+
+// loop is the vCPU's goroutine. It keeps its thread to the end, which ends
+// the thread too.
+func (v *VCPU) loop(started chan<- struct{}) {
+	defer v.vm.joined.Done()
+	runtime.LockOSThread()
+	tid := sys.Gettid()
+	v.vm.mu.Lock()
+	v.threadID = tid
+	v.vm.mu.Unlock()
+	v.tidMu.Lock()
+	v.tid = tid
+	v.tidMu.Unlock()
+	close(started)
+	for {
+		// From here on a kick counts; so first clear, then look.
+		v.run.clear(immediateExit)
+		todo := enterGuest
+		if v.vm.attn.Load() || v.stopped.Load() {
+			if todo = v.service(); todo == end {
+				break
+			}
+		}
+		if v.cfg.Index == 0 && todo == enterGuest {
+			if err := v.offerExtINT(); err != nil {
+				v.fail("error: kvm interrupt failed " + sys.Strerror(err) + "\n")
+				continue
+			}
+		}
+		switch err := v.enter(); err {
+		case nil:
+			v.handle()
+		case unix.EINTR, unix.EAGAIN:
+			// A kick, a signal of the runtime's, or an INIT or SIPI.
+		default:
+			v.fail("error: kvm run failed " + sys.Strerror(err) + "\n")
+		}
+	}
+	v.tidMu.Lock()
+	v.tid = 0
+	v.tidMu.Unlock()
+}
+
+// enter makes one KVM_RUN.
+func (v *VCPU) enter() error {
+	v.runMu.Lock()
+	defer v.runMu.Unlock()
+	v.inRun.Store(true)
+	_, err := sys.Ioctl(v.fd, kvmRun, 0)
+	v.inRun.Store(false)
+	v.pending.Store(err == nil)
+	return err
+}
