@@ -133,7 +133,8 @@ type ChardevOpt struct {
 	Loc   Loc
 	ID    string // label
 	HasID bool   // false is an error for whoever creates it
-	// Opts is the argument of -chardev; nil for the compatibility syntax.
+	// Opts is the argument of -chardev; nil for the compatibility syntax. The
+	// id is apart; see [Opts.WithID].
 	Opts *Opts
 	// Filename is the compatibility syntax (`unix:path,server=on`, `stdio`,
 	// `mon:stdio`) of -qmp, -qmp-pretty and -monitor.

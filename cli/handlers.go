@@ -218,17 +218,8 @@ func (p *parser) compatMonitor(o Option, mode string, pretty bool) error {
 	label, named := strings.CutPrefix(o.Arg, "chardev:")
 	if !named {
 		label = compatLabel(p.cfg.compatMonitors)
-		_, err := p.chardevs.create(o.Loc, label, true)
-		if err == nil && p.env.CheckFilename != nil {
-			err = p.env.CheckFilename(o.Arg, true)
-		}
-		if err != nil {
-			var ms []Message
-			if err.Error() != "" {
-				ms = append(ms, p.message(SevError, err.Error(), hintOf(err)))
-			}
-			ms = append(ms, p.message(SevError, "parse error: "+o.Arg, ""))
-			return &Error{Messages: ms, Code: 1}
+		if err := p.compatChardev(label, o.Arg); err != nil {
+			return err
 		}
 		p.cfg.Chardevs = append(p.cfg.Chardevs, ChardevOpt{Loc: o.Loc, ID: label, HasID: true, Filename: o.Arg})
 	}
@@ -247,6 +238,29 @@ func (p *parser) compatMonitor(o Option, mode string, pretty bool) error {
 	}
 	p.cfg.compatMonitors++
 	return nil
+}
+
+// compatChardev checks the chardev of compatMonitor and reserves its label.
+func (p *parser) compatChardev(label, filename string) error {
+	text, ok := "", true
+	if _, err := p.chardevs.create(p.loc, label, true); err != nil {
+		text, ok = err.Error(), false
+	} else {
+		for _, m := range ShortForms(filename) {
+			p.warn(m.Text, m.Hint)
+		}
+		if p.env.CheckFilename != nil {
+			text, ok = p.env.CheckFilename(filename, true)
+		}
+	}
+	if ok {
+		return nil
+	}
+	var ms []Message
+	if text != "" {
+		ms = append(ms, p.message(SevError, text, ""))
+	}
+	return &Error{Messages: append(ms, p.message(SevError, "parse error: "+filename, "")), Code: 1}
 }
 
 func (p *parser) serial(o Option) error {

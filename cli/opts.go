@@ -81,6 +81,16 @@ func (o *Opts) Dict() map[string]any {
 	return m
 }
 
+// WithID returns a copy in which the id, if there is one, is among the names.
+func (o *Opts) WithID() *Opts {
+	c := &Opts{Loc: o.Loc, ID: o.ID, HasID: o.HasID}
+	if o.HasID {
+		c.Set("id", o.ID)
+	}
+	c.list = append(c.list, o.list...)
+	return c
+}
+
 // String writes the options so that parsing them without an implied key gives
 // the same list. Names with '=' or ',' in them cannot be written back; parsing
 // never produces any.

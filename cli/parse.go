@@ -15,9 +15,9 @@ type Env struct {
 	// CheckFilename reports whether the compatibility syntax for a chardev is
 	// well-formed, mux saying whether `mon:` is allowed. It opens nothing. QEMU
 	// checks -qmp, -qmp-pretty and -monitor while it parses the command line,
-	// and -serial later. The error's text is printed first, unless it is "",
-	// and then `parse error: FILENAME`. nil accepts all.
-	CheckFilename func(filename string, mux bool) error
+	// and -serial later. Where it is not, text is printed first, unless it is
+	// "", and then `parse error: FILENAME`. nil accepts all.
+	CheckFilename func(filename string, mux bool) (text string, ok bool)
 }
 
 // Parse reads a command line, argv[0] being the program's name. The Config is
