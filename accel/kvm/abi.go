@@ -48,6 +48,7 @@ var (
 	kvmGetDebugRegs       = sys.IOR[debugRegs](kvmio, 0xa1)
 	kvmSetDebugRegs       = sys.IOW[debugRegs](kvmio, 0xa2)
 	kvmEnableCap          = sys.IOW[enableCap](kvmio, 0xa3)
+	kvmGetXsave           = sys.IOR[[4096]byte](kvmio, 0xa4)
 	kvmSetXsave           = sys.IOW[[4096]byte](kvmio, 0xa5)
 	kvmSignalMSI          = sys.IOW[msi](kvmio, 0xa5)
 	kvmSetXCRs            = sys.IOW[xcrs](kvmio, 0xa7)

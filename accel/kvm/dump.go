@@ -43,10 +43,34 @@ func (v *VCPU) state() (*state, error) {
 	if err := set(v, "KVM_GET_VCPU_EVENTS", kvmGetVCPUEvents, &st.events); err != nil {
 		return nil, err
 	}
-	if err := set(v, "KVM_GET_FPU", kvmGetFPU, &st.fpu); err != nil {
+	if err := v.getFPU(&st.fpu); err != nil {
 		return nil, err
 	}
 	return st, set(v, "KVM_GET_MP_STATE", kvmGetMPState, &st.mp)
+}
+
+// getFPU reads the x87 and SSE state; runMu is held. KVM_GET_FPU leaves MXCSR
+// out, so the XSAVE area's legacy part (Intel SDM volume 1, table 10-2) is
+// preferred.
+func (v *VCPU) getFPU(f *fpu) error {
+	if v.vm.caps.xsaveSize == 0 {
+		return set(v, "KVM_GET_FPU", kvmGetFPU, f)
+	}
+	var area [4096]byte
+	if err := set(v, "KVM_GET_XSAVE", kvmGetXsave, &area); err != nil {
+		return err
+	}
+	le := binary.LittleEndian
+	f.fcw, f.fsw, f.ftwx = le.Uint16(area[0:]), le.Uint16(area[2:]), area[4]
+	f.lastOpcode, f.lastIP, f.lastDP = le.Uint16(area[6:]), le.Uint64(area[8:]), le.Uint64(area[16:])
+	f.mxcsr = le.Uint32(area[xsaveMXCSR:])
+	for i := range f.fpr {
+		copy(f.fpr[i][:], area[xsaveST+16*i:])
+	}
+	for i := range f.xmm {
+		copy(f.xmm[i][:], area[xsaveXMM+16*i:])
+	}
+	return nil
 }
 
 // Registers is the vCPU's state in the layout of QEMU's `info registers`.

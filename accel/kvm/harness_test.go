@@ -179,6 +179,8 @@ func (m *machine) pause() {
 	m.vm.WaitPaused()
 }
 
+func newMachineLog() zerolog.Logger { return zerolog.Nop() }
+
 const patience = 20 * time.Second
 
 func receive[T any](t testing.TB, c <-chan T, what string) T {

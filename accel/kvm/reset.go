@@ -34,19 +34,20 @@ const (
 
 // Segment types.
 const (
-	typeLDT        = 2
-	typeData       = 3  // read, write, accessed
-	typeCode       = 11 // execute, read, accessed
-	typeTSS32Busy  = 11
-	limitRealMode  = 0xffff
-	limitFlat      = 0xffffffff
-	resetCSBase    = 0xffff0000
-	resetCSSel     = 0xf000
-	resetIP        = 0xfff0
-	xstateHeader   = 512 // offset of XSTATE_BV in an XSAVE area
-	xstateX87SSE   = 3
-	xsaveMXCSR     = 24
-	xsaveMXCSRMask = 28
+	typeLDT       = 2
+	typeData      = 3  // read, write, accessed
+	typeCode      = 11 // execute, read, accessed
+	typeTSS32Busy = 11
+	limitRealMode = 0xffff
+	limitFlat     = 0xffffffff
+	resetCSBase   = 0xffff0000
+	resetCSSel    = 0xf000
+	resetIP       = 0xfff0
+	xstateHeader  = 512 // offset of XSTATE_BV in an XSAVE area
+	xstateX87SSE  = 3
+	xsaveMXCSR    = 24
+	xsaveST       = 32
+	xsaveXMM      = 160
 )
 
 func hex(n uint64) string { return strconv.FormatUint(n, 16) }
