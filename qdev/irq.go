@@ -97,9 +97,13 @@ func (s *State) GPIOIns(name string) []*IRQ { return s.gpioIn[name] }
 
 // AddGPIOOut declares slots as outputs under a name. Connect fills them.
 func (s *State) AddGPIOOut(name string, slots ...**IRQ) error {
+	label := name
+	if label == "" {
+		label = "unnamed-gpio-out"
+	}
 	for i, slot := range slots {
 		s.gpioOut = append(s.gpioOut, gpioOut{name, slot})
-		err := qom.AddLink(s.self, fmt.Sprintf("%s[%d]", name, i), "irq", func() qom.Object {
+		err := qom.AddLink(s.self, fmt.Sprintf("%s[%d]", label, i), "irq", func() qom.Object {
 			if *slot == nil {
 				return nil
 			}
