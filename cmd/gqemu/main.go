@@ -1,0 +1,69 @@
+// Command gqemu is a QEMU-compatible virtual machine monitor centred on
+// QEMU's generic vDPA device.
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/gqemu/gqemu/cli"
+	"github.com/gqemu/gqemu/system"
+)
+
+func main() { os.Exit(run(os.Args)) }
+
+// run is the program: command line in, exit status out.
+func run(argv []string) int {
+	cfg, err := cli.Parse(argv)
+	if cfg == nil {
+		cfg = &cli.Config{Prog: "gqemu"}
+	}
+	rep := cfg.Reporter(os.Stderr)
+	rep.Flush(cfg.Messages)
+	if err != nil {
+		return rep.Fail(err, os.Stdout)
+	}
+	types := newTypes()
+	if len(cfg.Help) > 0 {
+		system.PrintHelp(os.Stdout, rep, types, accelerators(), cfg.Help)
+		return 0
+	}
+	log, closeLog, err := openLog(cfg)
+	if err != nil {
+		rep.Error(cli.Loc{}, err)
+		return 1
+	}
+	defer closeLog()
+	daemon, done, err := daemonize(cfg)
+	if err != nil {
+		rep.Error(cli.Loc{}, err)
+		return 1
+	}
+	if done != nil {
+		return *done
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Ignore(syscall.SIGPIPE)
+
+	removePidfile, err := writePidfile(cfg.Pidfile)
+	if err != nil {
+		rep.Error(cli.Loc{}, err)
+		return 1
+	}
+	defer removePidfile()
+	vm, err := system.New(cfg, system.Env{
+		Types: types, Accelerators: accelerators(), Stdout: os.Stdout, Stderr: os.Stderr, Log: log,
+		Package: packageVersion(),
+	})
+	if errors.Is(err, system.ErrHelp) {
+		return 0
+	}
+	if err != nil {
+		return 1
+	}
+	daemon.ready()
+	return vm.Run(signals)
+}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"runtime/debug"
+
+	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/accel/kvm"
+	"github.com/gqemu/gqemu/accel/qtest"
+	"github.com/gqemu/gqemu/hostmem"
+	"github.com/gqemu/gqemu/hw/machine"
+	"github.com/gqemu/gqemu/qdev"
+	"github.com/gqemu/gqemu/qom"
+	"github.com/gqemu/gqemu/system"
+)
+
+// newTypes registers everything the program is made of.
+func newTypes() *qom.Registry {
+	r := qom.NewRegistry()
+	qdev.RegisterTypes(r)
+	machine.RegisterTypes(r)
+	hostmem.RegisterTypes(r)
+	system.RegisterTypes(r)
+	return r
+}
+
+// accelerators lists what -accel takes.
+func accelerators() []system.Accelerator {
+	return []system.Accelerator{
+		{Name: "kvm", IRQChip: true, New: func(a system.AccelArgs) (accel.VM, error) {
+			return kvm.New(kvm.Options{IRQChip: a.IRQChip, Pins: a.Pins}, a.Handler, a.Lock, a.Log)
+		}},
+		{Name: "qtest", New: func(system.AccelArgs) (accel.VM, error) { return qtest.New(), nil }},
+	}
+}
+
+// packageVersion is the package part of the version that clients see.
+func packageVersion() string {
+	version := "devel"
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" && info.Main.Version != "(devel)" {
+		version = info.Main.Version
+	}
+	return "gqemu-" + version
+}

@@ -1,0 +1,130 @@
+package system
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/gqemu/gqemu/chardev"
+	"github.com/gqemu/gqemu/cli"
+	"github.com/gqemu/gqemu/qom"
+)
+
+// chardevObject shows a chardev in the tree.
+type chardevObject struct{ qom.State }
+
+// RegisterTypes adds the types of objects that belong to the VM itself.
+func RegisterTypes(r *qom.Registry) {
+	r.Register(qom.Type{Name: "chardev", Parent: "object", Abstract: true,
+		New: func() qom.Object { return new(chardevObject) }})
+	for _, b := range chardev.Backends() {
+		r.Register(qom.Type{Name: "chardev-" + b, Parent: "chardev"})
+	}
+}
+
+// createChardevs makes what -chardev, -qmp and -monitor name. Those of -serial
+// come with the devices, after the machine's properties are known.
+func (v *VM) createChardevs() error {
+	for _, o := range v.cfg.Chardevs {
+		var err error
+		if o.Opts != nil {
+			err = v.addChardevOpts(o.Opts)
+		} else {
+			err = v.addChardevFilename(o.ID, o.Filename, o.Loc)
+		}
+		if err != nil {
+			return at(o.Loc, err)
+		}
+	}
+	return nil
+}
+
+// optsWithID shows the id, which cli keeps apart, among the options.
+type optsWithID struct{ *cli.Opts }
+
+func (o optsWithID) Get(name string) (string, bool) {
+	if name == "id" {
+		return o.ID, o.HasID
+	}
+	return o.Opts.Get(name)
+}
+
+func (v *VM) addChardevOpts(o *cli.Opts) error {
+	if o.HasHelp() {
+		fmt.Fprintln(v.env.Stdout, "Available chardev backend types: ")
+		for _, b := range chardev.Backends() {
+			fmt.Fprintf(v.env.Stdout, "  %s\n", b)
+		}
+		return ErrHelp
+	}
+	id, cfg, err := chardev.ParseOpts(optsWithID{o})
+	if err != nil {
+		return err
+	}
+	return v.addChardev(id, cfg)
+}
+
+// ErrHelp says that the command line only asked for help, which has been
+// printed.
+var ErrHelp = errors.New("help was asked for")
+
+// addChardevFilename makes a chardev from the older form. What is no address
+// at all is reported in two lines.
+func (v *VM) addChardevFilename(id, filename string, loc cli.Loc) error {
+	cfg, err := chardev.ParseFilename(filename)
+	var syntax *chardev.SyntaxError
+	if errors.As(err, &syntax) {
+		if syntax.Text != "" {
+			v.rep.Error(loc, errors.New(syntax.Text))
+		}
+		return fmt.Errorf("parse error: %s", filename)
+	}
+	if err != nil {
+		return err
+	}
+	return v.addChardev(id, cfg)
+}
+
+func (v *VM) addChardev(id string, cfg chardev.Config) error {
+	if _, err := v.chardevs.Add(id, cfg); err != nil {
+		return err
+	}
+	o, err := v.env.Types.New("chardev-" + cfg.Backend())
+	if err != nil {
+		return err
+	}
+	return qom.AddChild(v.chardevObjects, id, o)
+}
+
+// createSerials makes the chardevs behind -serial and lists their ids.
+func (v *VM) createSerials() error {
+	n := 0
+	for _, s := range v.cfg.Serials {
+		if s.Filename == "none" {
+			v.serials = append(v.serials, "")
+			continue
+		}
+		id, given := strings.CutPrefix(s.Filename, "chardev:")
+		if given {
+			if _, ok := v.chardevs.Get(id); !ok {
+				return at(s.Loc, fmt.Errorf("could not connect serial device to character backend '%s'", s.Filename))
+			}
+		} else {
+			id = fmt.Sprintf("serial%d", n)
+			cfg, err := chardev.ParseFilename(s.Filename)
+			var syntax *chardev.SyntaxError
+			if err == nil {
+				err = v.addChardev(id, cfg)
+			}
+			if err != nil {
+				if !errors.As(err, &syntax) || syntax.Text != "" {
+					v.rep.Error(s.Loc, err)
+				}
+				return at(s.Loc, fmt.Errorf("could not connect serial device to character backend '%s'", s.Filename))
+			}
+		}
+		n++
+		v.serials = append(v.serials, id)
+	}
+	return nil
+}

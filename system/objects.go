@@ -1,0 +1,95 @@
+package system
+
+import (
+	"fmt"
+
+	"github.com/gqemu/gqemu/cli"
+	"github.com/gqemu/gqemu/hostmem"
+	"github.com/gqemu/gqemu/internal/qjson"
+	"github.com/gqemu/gqemu/qom"
+)
+
+// createRAM makes the memory behind -m, or takes the -object that
+// -machine memory-backend= names.
+func (v *VM) createRAM() error {
+	common := v.machine.Common()
+	if v.legacy.HasMemoryBackend {
+		for i := range v.cfg.Objects {
+			o := &v.cfg.Objects[i]
+			if o.ID != v.legacy.MemoryBackend {
+				continue
+			}
+			if err := v.createObject(o); err != nil {
+				return at(o.Loc, err)
+			}
+			b, ok := qom.Child(v.objects, o.ID).(*hostmem.Backend)
+			if !ok {
+				return fmt.Errorf("Object '%s' is not a memory backend", o.ID)
+			}
+			if v.legacy.CustomRAMSize && b.Size() != common.MemorySize {
+				return fmt.Errorf("Machine memory size does not match the size of the memory backend")
+			}
+			common.MemorySize = b.Size()
+			return v.useRAM(b)
+		}
+		return fmt.Errorf("Memory backend '%s' not found", v.legacy.MemoryBackend)
+	}
+	if v.class.RAMID == "" || common.MemorySize == 0 || v.class.MaxCPUs == 0 {
+		return nil
+	}
+	b, err := hostmem.New(v.env.Types, "memory-backend-ram", common.MemorySize)
+	if err != nil {
+		return err
+	}
+	if err := qom.AddChild(v.objects, v.class.RAMID, b); err != nil {
+		return err
+	}
+	v.backends = append(v.backends, b)
+	if err := b.Complete(); err != nil {
+		return err
+	}
+	return v.useRAM(b)
+}
+
+func (v *VM) useRAM(b *hostmem.Backend) error {
+	if err := b.Claim(); err != nil {
+		return err
+	}
+	v.mainRAM = b
+	v.machine.Common().Backend = b
+	return nil
+}
+
+// createObjects makes the remaining -object objects.
+func (v *VM) createObjects() error {
+	for i := range v.cfg.Objects {
+		o := &v.cfg.Objects[i]
+		if v.mainRAM != nil && v.legacy.HasMemoryBackend && o.ID == v.legacy.MemoryBackend {
+			continue
+		}
+		if err := v.createObject(o); err != nil {
+			return at(o.Loc, err)
+		}
+	}
+	return nil
+}
+
+func (v *VM) createObject(o *cli.ObjectOpt) error {
+	obj, err := v.env.Types.New(o.Type)
+	if err != nil {
+		return err
+	}
+	for _, name := range qjson.Keys(o.Props) {
+		if err := qom.Set(obj, name, qom.JSON(o.Props[name])); err != nil {
+			return err
+		}
+	}
+	if err := qom.AddChild(v.objects, o.ID, obj); err != nil {
+		return err
+	}
+	if b, ok := obj.(*hostmem.Backend); ok {
+		v.backends = append(v.backends, b)
+		return b.Complete()
+	}
+	return nil
+}

@@ -1,0 +1,97 @@
+package system
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/gqemu/gqemu/qapi"
+)
+
+// none is for commands without arguments or result.
+type none = struct{}
+
+// register adds a command whose body needs only its arguments. It runs under
+// the VM lock.
+func register[Args, Ret any](v *VM, name string, body func(Args) (Ret, error), opts ...qapi.Option) {
+	qapi.Register(v.commands, name, func(_ context.Context, _ *qapi.Call, a Args) (Ret, error) { return body(a) }, opts...)
+}
+
+func (v *VM) registerCommands() {
+	v.registerControl()
+	v.registerRunState()
+	v.registerMachine()
+	v.registerQOM()
+	v.registerQdev()
+	v.registerChar()
+	v.registerHMP()
+}
+
+// registerControl adds commands of QAPI module control.
+func (v *VM) registerControl() {
+	register(v, "quit", func(none) (none, error) {
+		v.requestShutdown(CauseHostQuit)
+		// The client is told at once: its session ends with the reply.
+		v.announceShutdown(v.req.shutdown)
+		v.req.announced = true
+		return none{}, nil
+	}, qapi.AllowPreconfig())
+}
+
+// StatusInfo is the result of query-status.
+type StatusInfo struct {
+	Running    bool     `qapi:"running"`
+	Singlestep bool     `qapi:"singlestep,deprecated"`
+	Status     RunState `qapi:"status"`
+}
+
+// QAPIName is the name of the type in the QMP schema.
+func (StatusInfo) QAPIName() string { return "StatusInfo" }
+
+// registerRunState adds commands of the QAPI modules run-state and misc.
+func (v *VM) registerRunState() {
+	register(v, "query-status", func(none) (StatusInfo, error) {
+		return StatusInfo{Running: v.run.Running(), Status: v.run.state}, nil
+	}, qapi.AllowPreconfig())
+	register(v, "stop", func(none) (none, error) { return none{}, v.stopByUser() })
+	register(v, "cont", func(none) (none, error) { return none{}, v.contByUser() })
+	register(v, "system_reset", func(none) (none, error) {
+		v.requestReset(CauseHostReset)
+		return none{}, nil
+	})
+	register(v, "system_powerdown", func(none) (none, error) {
+		v.req.powerdown = true
+		v.wakeMain()
+		return none{}, nil
+	})
+	register(v, "query-name", func(none) (NameInfo, error) {
+		var n NameInfo
+		if s := v.cfg.Name.Guest; s != "" {
+			n.Name = &s
+		}
+		return n, nil
+	}, qapi.AllowPreconfig())
+}
+
+// NameInfo is the result of query-name.
+type NameInfo struct {
+	Name *string `qapi:"name,optional"`
+}
+
+// QAPIName is the name of the type in the QMP schema.
+func (NameInfo) QAPIName() string { return "NameInfo" }
+
+// stopByUser is the command stop: a VM that does not run is left as it is.
+func (v *VM) stopByUser() error {
+	if v.run.state != StateRunning {
+		return nil
+	}
+	return v.stop(StatePaused)
+}
+
+// contByUser is the command cont.
+func (v *VM) contByUser() error {
+	if v.run.needsReset() {
+		return fmt.Errorf("Resetting the Virtual Machine is required")
+	}
+	return v.start()
+}

@@ -1,0 +1,75 @@
+package system
+
+import (
+	"strconv"
+
+	"github.com/gqemu/gqemu/qapi"
+	"github.com/gqemu/gqemu/qdev"
+	"github.com/gqemu/gqemu/qom"
+)
+
+// deviceAddSchema is what the QMP schema shows of device_add, which takes any
+// further property.
+type deviceAddSchema struct {
+	Driver string  `qapi:"driver"`
+	Bus    *string `qapi:"bus,optional"`
+	ID     *string `qapi:"id,optional"`
+}
+
+type deviceDelArgs struct {
+	ID string `qapi:"id"`
+}
+
+// registerQdev adds commands of QAPI module qdev.
+func (v *VM) registerQdev() {
+	register(v, "device_add", func(args map[string]any) (none, error) {
+		r, err := deviceRequest(flatten(args), false)
+		if err != nil {
+			return none{}, err
+		}
+		_, err = v.host.Add(r)
+		return none{}, err
+	}, qapi.RawArgs[deviceAddSchema]())
+	register(v, "device_del", func(a deviceDelArgs) (none, error) {
+		d, err := v.host.Find(a.ID)
+		if err != nil {
+			return none{}, err
+		}
+		return none{}, v.host.Unplug(d)
+	})
+}
+
+// flatten turns device_add's arguments into strings, as QEMU does by way of
+// its option lists: lists, objects and null vanish. So a number may come as a
+// string, and an id as a number.
+func flatten(args map[string]any) map[string]any {
+	out := map[string]any{}
+	for k, a := range args {
+		switch x := a.(type) {
+		case string:
+			out[k] = x
+		case bool:
+			out[k] = "off"
+			if x {
+				out[k] = "on"
+			}
+		case int64:
+			out[k] = strconv.FormatInt(x, 10)
+		case uint64:
+			out[k] = strconv.FormatUint(x, 10)
+		case float64:
+			out[k] = strconv.FormatFloat(x, 'g', 17, 64)
+		}
+	}
+	if id, ok := args["id"]; ok {
+		if _, isString := id.(string); !isString {
+			delete(out, "id")
+		}
+	}
+	return out
+}
+
+// deviceDeleted tells clients that a device is gone.
+func (v *VM) deviceDeleted(d qdev.Device) {
+	v.post("DEVICE_DELETED", &DeviceDeletedEvent{Device: optional(d.Qdev().ID()), Path: qom.Path(d)})
+}

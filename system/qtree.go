@@ -1,0 +1,93 @@
+package system
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/gqemu/gqemu/qdev"
+	"github.com/gqemu/gqemu/qom"
+)
+
+// printBus writes a bus and all below it in the layout of `info qtree`: the
+// latest device first.
+func printBus(w *strings.Builder, b *qdev.Bus, indent int) {
+	line(w, indent, "bus: %s", b.BusName())
+	indent += 2
+	line(w, indent, "type %s", b.TypeName())
+	devices := b.Devices()
+	for i := len(devices) - 1; i >= 0; i-- {
+		printDevice(w, devices[i], indent)
+	}
+}
+
+func line(w *strings.Builder, indent int, format string, args ...any) {
+	fmt.Fprintf(w, "%*s%s\n", indent, "", fmt.Sprintf(format, args...))
+}
+
+func printDevice(w *strings.Builder, d qdev.Device, indent int) {
+	s := d.Qdev()
+	line(w, indent, `dev: %s, id "%s"`, s.TypeName(), s.ID())
+	indent += 2
+	in, out := s.GPIOCount()
+	for _, n := range sortedKeys(in) {
+		line(w, indent, `gpio-in "%s" %d`, n, in[n])
+	}
+	for _, n := range sortedKeys(out) {
+		line(w, indent, `gpio-out "%s" %d`, n, out[n])
+	}
+	for t := s.Type(); t != nil && t.Name != "device"; t = t.ParentType() {
+		for _, p := range t.Properties {
+			printProperty(w, d, p, indent)
+		}
+	}
+	if sys, ok := d.(qdev.SysBusDevice); ok {
+		for _, r := range sys.Sys().MMIO() {
+			at := ^uint64(0)
+			if r.Mapped() {
+				at = r.Addr()
+			}
+			line(w, indent, "mmio %016x/%016x", at, r.Last()+1)
+		}
+	}
+	for _, b := range s.Buses() {
+		printBus(w, b, indent)
+	}
+}
+
+func printProperty(w *strings.Builder, d qdev.Device, p *qom.Property, indent int) {
+	if p.Get == nil || p.Set == nil {
+		return
+	}
+	val, err := p.Get(d)
+	if err != nil {
+		return
+	}
+	switch x := val.(type) {
+	case string:
+		if p.Type == "str" || strings.HasPrefix(p.Type, "link<") || p.Type == "OnOffAuto" {
+			line(w, indent, `%s = "%s"`, p.Name, x)
+		} else {
+			line(w, indent, `%s = %s`, p.Name, x)
+		}
+	case uint64:
+		line(w, indent, "%s = %d (0x%x)", p.Name, x, x)
+	case int64:
+		if strings.HasPrefix(p.Type, "int") {
+			line(w, indent, "%s = %d (0x%x)", p.Name, x, uint64(x)&0xffffffff)
+		} else {
+			line(w, indent, "%s = %d (0x%x)", p.Name, x, x)
+		}
+	default:
+		line(w, indent, "%s = %v", p.Name, x)
+	}
+}
+
+func sortedKeys(m map[string]int) []string {
+	var out []string
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}

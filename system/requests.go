@@ -1,0 +1,155 @@
+package system
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Cause is why a VM is reset or shut down, as events name it.
+type Cause string
+
+const (
+	CauseHostQuit      Cause = "host-qmp-quit"
+	CauseHostReset     Cause = "host-qmp-system-reset"
+	CauseHostSignal    Cause = "host-signal"
+	CauseHostUI        Cause = "host-ui"
+	CauseGuestShutdown Cause = "guest-shutdown"
+	CauseGuestReset    Cause = "guest-reset"
+	CauseGuestPanic    Cause = "guest-panic"
+)
+
+// QAPIName is the name of the type in the QMP schema.
+func (Cause) QAPIName() string { return "ShutdownCause" }
+
+// QAPIEnum lists the values in the QMP schema.
+func (Cause) QAPIEnum() []string {
+	return []string{"none", "host-error", "host-qmp-quit", "host-qmp-system-reset", "host-signal", "host-ui",
+		"guest-shutdown", "guest-reset", "guest-panic", "subsystem-reset", "snapshot-load"}
+}
+
+// byGuest tells whether the guest itself asked.
+func (c Cause) byGuest() bool { return strings.HasPrefix(string(c), "guest-") }
+
+// requests are transitions asked for while a vCPU or a client is in the
+// middle of something. The main loop carries them out. Guarded by the VM lock.
+type requests struct {
+	shutdown  Cause // "" for none
+	announced bool  // the SHUTDOWN event is out already
+	reset     Cause
+	powerdown bool
+	failed    bool // a vCPU met an internal error
+}
+
+// ShutdownEvent is the data of SHUTDOWN and RESET.
+type ShutdownEvent struct {
+	Guest  bool  `qapi:"guest"`
+	Reason Cause `qapi:"reason"`
+}
+
+func (v *VM) wakeMain() {
+	select {
+	case v.wake <- struct{}{}:
+	default:
+	}
+}
+
+// requestShutdown asks the main loop to end the VM, or to pause it where
+// -no-shutdown says so.
+func (v *VM) requestShutdown(c Cause) {
+	if v.req.shutdown == "" {
+		v.req.shutdown = c
+		v.wakeMain()
+	}
+}
+
+// requestReset asks for a system reset; with -no-reboot it is a shutdown.
+func (v *VM) requestReset(c Cause) {
+	if v.action.Reboot == "shutdown" {
+		v.requestShutdown(c)
+		return
+	}
+	if v.req.reset == "" {
+		v.req.reset = c
+		v.wakeMain()
+	}
+}
+
+// GuestReset is part of machine.Power. The vCPUs stop before the guest's
+// instruction stream goes on.
+func (v *VM) GuestReset() {
+	v.requestReset(CauseGuestReset)
+	v.requestPause()
+}
+
+// GuestPoweroff is part of machine.Power.
+func (v *VM) GuestPoweroff() {
+	v.requestShutdown(CauseGuestShutdown)
+	v.requestPause()
+}
+
+// announceShutdown tells clients once that the VM ends.
+func (v *VM) announceShutdown(c Cause) {
+	if !v.req.announced {
+		v.post("SHUTDOWN", &ShutdownEvent{Guest: c.byGuest(), Reason: c})
+	}
+}
+
+// serve carries out what was requested and tells whether the VM is to end.
+// Called with the VM lock held.
+func (v *VM) serve() (exit bool) {
+	if v.req.failed {
+		v.req.failed = false
+		if v.run.state == StateRunning {
+			v.check(v.stop(StateInternalError))
+		}
+	}
+	if c := v.req.shutdown; c != "" {
+		v.announceShutdown(c)
+		v.req.shutdown, v.req.announced = "", false
+		// A client that quits, or a signal, is not held up by -no-shutdown.
+		if v.action.Shutdown != "pause" || c == CauseHostQuit || c == CauseHostSignal {
+			return true
+		}
+		v.check(v.stop(StateShutdown))
+	}
+	if c := v.req.reset; c != "" {
+		v.req.reset = ""
+		v.reset(c)
+	}
+	if v.req.powerdown {
+		v.req.powerdown = false
+		v.post("POWERDOWN", nil)
+		v.machine.Powerdown()
+	}
+	return false
+}
+
+// reset performs a system reset. A VM that does not run comes out in state
+// prelaunch, one that runs goes on.
+func (v *VM) reset(c Cause) {
+	v.begin()
+	defer v.end()
+	v.pauseVCPUs()
+	err := v.machine.Reset()
+	v.post("RESET", &ShutdownEvent{Guest: c.byGuest(), Reason: c})
+	if err != nil {
+		// Without a kernel in memory there is nothing to run.
+		v.report(err.Error())
+		if v.run.state == StateRunning {
+			v.check(v.stopNow(StateInternalError))
+		}
+		return
+	}
+	if v.run.state == StateRunning {
+		v.resumeVCPUs()
+		return
+	}
+	v.run.set(StatePrelaunch)
+}
+
+// check reports what went wrong in a transition that is made all the same.
+func (v *VM) check(err error) {
+	if err != nil {
+		v.report(fmt.Sprint(err))
+	}
+}

@@ -1,0 +1,170 @@
+package system
+
+import (
+	"errors"
+	"slices"
+)
+
+// RunState is a VM's state as QMP names it.
+type RunState string
+
+// The run states that gqemu reaches.
+const (
+	StatePrelaunch     RunState = "prelaunch"
+	StateRunning       RunState = "running"
+	StatePaused        RunState = "paused"
+	StateShutdown      RunState = "shutdown"
+	StateInternalError RunState = "internal-error"
+	StateGuestPanicked RunState = "guest-panicked"
+)
+
+// QAPIName is the name of the type in the QMP schema.
+func (RunState) QAPIName() string { return "RunState" }
+
+// QAPIEnum lists the values in the QMP schema.
+func (RunState) QAPIEnum() []string {
+	return []string{"debug", "inmigrate", "internal-error", "io-error", "paused", "postmigrate", "prelaunch",
+		"finish-migrate", "restore-vm", "running", "save-vm", "shutdown", "suspended", "watchdog",
+		"guest-panicked", "colo"}
+}
+
+// transitions says which state may follow which.
+var transitions = map[RunState][]RunState{
+	StatePrelaunch:     {StateRunning, StateShutdown},
+	StateRunning:       {StatePaused, StateShutdown, StateInternalError, StateGuestPanicked},
+	StatePaused:        {StateRunning, StatePrelaunch, StateShutdown},
+	StateShutdown:      {StatePaused, StatePrelaunch, StateShutdown},
+	StateInternalError: {StatePaused, StatePrelaunch, StateShutdown},
+	StateGuestPanicked: {StateRunning, StatePaused, StatePrelaunch, StateShutdown},
+}
+
+// runControl is the VM's run state. Guarded by the VM lock.
+type runControl struct {
+	state RunState
+	hooks []*func(bool) error
+}
+
+// Running is part of qdev.RunState.
+func (r *runControl) Running() bool { return r.state == StateRunning }
+
+// OnChange is part of qdev.RunState.
+func (r *runControl) OnChange(f func(bool) error) (cancel func()) {
+	h := &f
+	r.hooks = append(r.hooks, h)
+	return func() { r.hooks = slices.DeleteFunc(r.hooks, func(x *func(bool) error) bool { return x == h }) }
+}
+
+func (r *runControl) notify(running bool) error {
+	var errs []error
+	for _, h := range slices.Clone(r.hooks) {
+		errs = append(errs, (*h)(running))
+	}
+	return errors.Join(errs...)
+}
+
+// set moves to a state; a transition that is not in the table is a bug.
+func (r *runControl) set(s RunState) {
+	if r.state == s {
+		return
+	}
+	if !slices.Contains(transitions[r.state], s) {
+		panic("system: run state " + string(r.state) + " cannot become " + string(s))
+	}
+	r.state = s
+}
+
+// needsReset tells whether the guest cannot go on from here.
+func (r *runControl) needsReset() bool {
+	return r.state == StateInternalError || r.state == StateShutdown
+}
+
+// begin waits until no other transition is under way and starts one. The VM
+// lock is let go meanwhile.
+func (v *VM) begin() {
+	for v.changing {
+		v.changed.Wait()
+	}
+	v.changing = true
+}
+
+// end ends the transition that begin started.
+func (v *VM) end() {
+	v.changing = false
+	v.changed.Broadcast()
+}
+
+// stop takes the VM out of StateRunning to another state: the clock stands,
+// no vCPU is in guest code and the devices are told. The VM lock is let go
+// while vCPUs come to rest.
+func (v *VM) stop(to RunState) error {
+	v.begin()
+	defer v.end()
+	return v.stopNow(to)
+}
+
+// stopNow is stop within a transition.
+func (v *VM) stopNow(to RunState) error {
+	if v.run.state != StateRunning {
+		v.run.set(to)
+		return nil
+	}
+	v.run.set(to)
+	v.host.Clock.Pause()
+	v.pauseVCPUs()
+	err := v.run.notify(false)
+	v.post("STOP", nil)
+	return err
+}
+
+// start makes the VM run.
+func (v *VM) start() error {
+	v.begin()
+	defer v.end()
+	if v.run.state == StateRunning {
+		return nil
+	}
+	v.run.set(StateRunning)
+	v.post("RESUME", nil)
+	v.host.Clock.Resume()
+	err := v.run.notify(true)
+	v.resumeVCPUs()
+	return err
+}
+
+// requestPause asks all vCPUs to leave guest code, those that wait in a device
+// included. It does not wait.
+func (v *VM) requestPause() {
+	if !v.pausing {
+		v.pausing = true
+		close(v.pause)
+	}
+	v.acc.RequestPause()
+}
+
+// pauseVCPUs waits until no vCPU runs. The VM lock is released meanwhile: a
+// vCPU may need it to leave a device.
+func (v *VM) pauseVCPUs() {
+	v.requestPause()
+	v.mu.Unlock()
+	v.acc.WaitPaused()
+	v.mu.Lock()
+}
+
+func (v *VM) resumeVCPUs() {
+	if v.pausing {
+		v.pausing = false
+		v.pause = make(chan struct{})
+	}
+	v.acc.Resume()
+}
+
+// await is qdev.Host.Await.
+func (v *VM) await(done <-chan struct{}) {
+	pause := v.pause
+	v.mu.Unlock()
+	select {
+	case <-done:
+	case <-pause:
+	}
+	v.mu.Lock()
+}
