@@ -112,10 +112,9 @@ func (h *human) run() {
 			h.line = readline{}
 			gen = h.gen
 		}
-		in := h.in
-		h.in = nil
-		if full {
-			h.in, in = in, nil
+		var in []byte
+		if !full {
+			in, h.in = h.in, nil
 		}
 		h.mu.Unlock()
 		if len(in) == 0 {
@@ -125,14 +124,24 @@ func (h *human) run() {
 			<-h.wakeRunner
 			continue
 		}
-		for len(in) > 0 {
+		for len(in) > 0 && !h.out.full() {
 			echo, line, done := h.line.key(in[0])
 			in = in[1:]
 			h.put(gen, echo)
 			if done && !h.command(gen, line) {
-				break
+				in = nil
 			}
 		}
+		h.giveBack(gen, in)
+	}
+}
+
+// giveBack returns input that waits until the client reads.
+func (h *human) giveBack(gen uint64, in []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(in) > 0 && h.gen == gen {
+		h.in = append(append([]byte(nil), in...), h.in...)
 	}
 }
 

@@ -146,10 +146,10 @@ func TestSlowReader(t *testing.T) {
 	slow, quick := connect(t, set), connect(t, set)
 	time.Sleep(settle + 10*time.Millisecond)
 	slow.allow(0)
-	if n := slow.trySend(strings.Repeat(`{"execute":"x-big"}`, 2000), 100*time.Millisecond); n > 3*inputLen {
+	if n := slow.trySend(strings.Repeat(`{"execute":"x-big"}`, 20)+strings.Repeat(" ", 10*inputLen), 100*time.Millisecond); n > 3*inputLen {
 		t.Errorf("%d bytes of commands were taken", n)
 	}
-	const events = 30000
+	const events = 12000
 	for i := range events {
 		set.Emit("SHUTDOWN", shutdownData{false, "host-qmp-quit"})
 		if i%1000 == 0 {
@@ -194,6 +194,11 @@ func TestCloseFlushes(t *testing.T) {
 	w.allow(0)
 	dead.allow(0)
 	w.send(`{"execute":"quit"}`)
+	for refused := false; !refused; time.Sleep(time.Millisecond) {
+		w.mu.Lock()
+		refused = w.refused
+		w.mu.Unlock()
+	}
 	go func() {
 		for range 300 {
 			time.Sleep(time.Millisecond)
@@ -457,13 +462,44 @@ func TestHumanMonitor(t *testing.T) {
 	if l := w.line(); !strings.HasPrefix(l, "(qemu) ") {
 		t.Errorf("got %q", l)
 	}
-	w.send(strings.Repeat("y", maxLine+10) + "\n")
-	w.line()
-	if l := w.line(); len(l) != len("unknown command: ''")+maxLine {
-		t.Errorf("line of %d bytes", len(l))
-	}
 	set.Close()
 	if s := w.text(); s != "(qemu) " {
 		t.Errorf("at the end %q", s)
+	}
+}
+
+// A line has a bound.
+func TestReadlineBound(t *testing.T) {
+	r := readline{buf: make([]byte, maxLine-1)}
+	r.key('a')
+	r.key('b')
+	if _, line, done := r.key('\r'); !done || len(line) != maxLine || line[maxLine-1] != 'a' {
+		t.Errorf("line of %d bytes", len(line))
+	}
+}
+
+// Someone who types but does not read the echo is not read from for ever.
+func TestHumanSlowReader(t *testing.T) {
+	_, set := newVM(t)
+	w := newWire(t)
+	if err := set.Add(w, Options{Mode: Readline}); err != nil {
+		t.Fatal(err)
+	}
+	w.fe.Event(chardev.EventOpened)
+	w.allow(0)
+	w.trySend(strings.Repeat("y", 3*inputLen), 100*time.Millisecond)
+	h := set.monitors[0].(*human)
+	h.out.mu.Lock()
+	held := h.out.bytes
+	h.out.mu.Unlock()
+	if held < outputHigh || held > outputHigh+5*maxLine {
+		t.Errorf("%d bytes are held", held)
+	}
+	w.fe.Event(chardev.EventClosed)
+	w.allow(-1)
+	w.fe.Event(chardev.EventOpened)
+	w.send("a\r")
+	for !strings.HasSuffix(w.text(), "unknown command: 'a'\r\n(qemu) ") {
+		<-w.news
 	}
 }

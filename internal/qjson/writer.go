@@ -131,13 +131,16 @@ func (w *writer) float(f float64) {
 func (w *writer) quote(s string) {
 	w.raw(`"`)
 	for len(s) > 0 {
+		if n := printable(s); n > 0 {
+			w.raw(s[:n])
+			s = s[n:]
+			continue
+		}
 		cp, n := decodeRune(s)
 		s = s[n:]
 		switch {
 		case cp == '"', cp == '\\':
 			w.buf = append(w.buf, '\\', byte(cp))
-		case cp >= 0x20 && cp < 0x7F:
-			w.buf = append(w.buf, byte(cp))
 		case cp == '\b':
 			w.raw(`\b`)
 		case cp == '\f':
@@ -159,6 +162,16 @@ func (w *writer) quote(s string) {
 		}
 	}
 	w.raw(`"`)
+}
+
+// printable is how many bytes s begins with that stand for themselves.
+func printable(s string) int {
+	for i := range len(s) {
+		if c := s[i]; c < 0x20 || c >= 0x7F || c == '"' || c == '\\' {
+			return i
+		}
+	}
+	return len(s)
 }
 
 // unit writes one UTF-16 code unit as an escape.
