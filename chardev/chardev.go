@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"sync"
-	"time"
 )
 
 // Event is something that happened on the host side of a chardev.
@@ -57,12 +56,14 @@ const (
 	QueueSize = 64 << 10
 	// readSize bounds one read of the backend, as QEMU's CHR_READ_BUF_LEN does.
 	readSize = 4096
-	// closeFlush is how long Close waits for queued output.
-	closeFlush = time.Second
-	// hangupGrace is how long the input of a departed peer is kept for a frontend that takes none.
-	hangupGrace = time.Second
-	// hangupPoll is how often the departure of the peer is looked for while nothing is read.
-	hangupPoll = 200 * time.Millisecond
+	// closeFlush is how many seconds Close waits for queued output.
+	closeFlush = 1
+	// hangupGrace is how many seconds the input of a departed peer is kept for a frontend that
+	// takes none.
+	hangupGrace = 1
+	// hangupPolls is how often a second the departure of the peer is looked for while nothing is
+	// read.
+	hangupPolls = 5
 )
 
 // A backend is the host side of a Chardev. Its open function prepares the Chardev's state, and
@@ -261,7 +262,7 @@ func (c *Chardev) SetEcho(on bool) {
 // lock held that the frontend takes. A second Close returns at once.
 func (c *Chardev) Close() error {
 	c.closeOnce.Do(func() {
-		ctx, cancel := context.WithTimeout(c.ctx, closeFlush)
+		ctx, cancel := context.WithTimeout(c.ctx, c.reg.seconds(closeFlush))
 		_ = c.Flush(ctx) // what does not fit into the time is lost, as documented
 		cancel()
 

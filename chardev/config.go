@@ -39,8 +39,8 @@ type SocketConfig struct {
 	// IPv4 and IPv6 allow (true) or forbid (false) a family; nil says nothing.
 	IPv4, IPv6 *bool
 
-	// FD is an inherited descriptor: a listening socket with Server, else a connected one. The
-	// chardev takes it over, also when it turns out to be unusable.
+	// FD is an inherited descriptor: a listening socket with Server, else a connected one. Add
+	// takes it over, also when it fails, unless it is no socket at all.
 	FD *int
 
 	// Server listens and accepts one client at a time; otherwise the chardev connects.

@@ -10,17 +10,15 @@ import (
 // Error is an error of this package whose text is QEMU's.
 type Error struct {
 	Desc string // one line without a newline: the desc of a QMP error
-	Hint string // further lines that QEMU prints on a terminal below Desc; often empty
+	Hint string // what QEMU prints on a terminal below Desc, each line ended by "\n"; often empty
 	Err  error  // the cause, usually a unix.Errno; nil where there is none
 }
 
-// Error returns what QEMU prints: Desc, and Hint on the lines below.
-func (e *Error) Error() string {
-	if e.Hint == "" {
-		return e.Desc
-	}
-	return e.Desc + "\n" + e.Hint
-}
+// Error returns Desc.
+func (e *Error) Error() string { return e.Desc }
+
+// ErrorHint returns Hint.
+func (e *Error) ErrorHint() string { return e.Hint }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }

@@ -13,13 +13,8 @@ type SyntaxError struct {
 	Err  error  // the cause, if there is one; its text is Text
 }
 
-// Error returns Text, or a text of its own where that is empty.
-func (e *SyntaxError) Error() string {
-	if e.Text == "" {
-		return "malformed character device address"
-	}
-	return e.Text
-}
+// Error returns Text.
+func (e *SyntaxError) Error() string { return e.Text }
 
 // Unwrap returns the cause.
 func (e *SyntaxError) Unwrap() error { return e.Err }
@@ -53,8 +48,7 @@ func (o optPairs) Names() []string {
 // QEMU has no parser for is a *SyntaxError, and what a parser refuses an *Error with QEMU's text.
 // "chardev:ID" names a chardev that exists already, and is the caller's to look up.
 func ParseFilename(s string) (Config, error) {
-	rest, mux := strings.CutPrefix(s, "mon:")
-	o, err := filenameOpts(rest)
+	o, mux, err := monOpts(s)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +56,24 @@ func ParseFilename(s string) (Config, error) {
 		return nil, errorf("mon: a monitor and a device on the same chardev (mux) are not supported")
 	}
 	return parseBackend(optReader{o})
+}
+
+// CheckFilename says whether ParseFilename would return a *SyntaxError for s, and returns it. It
+// opens nothing: QEMU checks -qmp and -monitor so while it parses the command line, and what the
+// backend thinks of its options comes later. "mon:" in front is an error unless mux.
+func CheckFilename(s string, mux bool) error {
+	_, mon, err := monOpts(s)
+	if mon && !mux {
+		return &SyntaxError{Text: "mon: isn't supported in this context"}
+	}
+	return err
+}
+
+// monOpts is filenameOpts for s without "mon:" in front, and says whether it was there.
+func monOpts(s string) (o optPairs, mon bool, err error) {
+	s, mon = strings.CutPrefix(s, "mon:")
+	o, err = filenameOpts(s)
+	return o, mon, err
 }
 
 // filenameOpts turns the form into the options that -chardev would have.

@@ -146,7 +146,7 @@ func (b *syncBuffer) String() string {
 func newRegistry(t *testing.T) (*Registry, *syncBuffer) {
 	t.Helper()
 	var msgs syncBuffer
-	r := &Registry{Messages: &msgs}
+	r := &Registry{Messages: &msgs, second: 100 * time.Millisecond}
 	settle()
 	fds := countFDs(t)
 	t.Cleanup(func() {

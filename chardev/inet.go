@@ -55,7 +55,7 @@ func (cfg SocketConfig) resolve(ctx context.Context) ([]netip.Addr, uint16, erro
 	case cfg.Host == "" && cfg.Server:
 		addrs = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
 	case cfg.Host == "":
-		addrs = []netip.Addr{netip.IPv6Loopback(), netip.AddrFrom4([4]byte{127, 0, 0, 1})}
+		return nil, 0, fail("Name or service not known")
 	default:
 		addrs, err = net.DefaultResolver.LookupNetIP(ctx, "ip", cfg.Host)
 		if err != nil {

@@ -56,16 +56,19 @@ func listenFD(fd int) (*listener, error) {
 	return l, nil
 }
 
-// takeSocket checks that an inherited descriptor is a socket, and closes it if it is not.
+// takeSocket checks that an inherited descriptor is a socket. One that is not is left alone: the
+// number may be a wrong one, and belong to the Go runtime.
 func takeSocket(fd int) error {
-	if _, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE); err != nil {
-		if fd > 2 && !errors.Is(err, unix.EBADF) {
-			unix.Close(fd)
-		}
+	if !isSocket(fd) {
 		return errorf("File descriptor '%d' is not a socket", fd)
 	}
 	unix.CloseOnExec(fd)
 	return nil
+}
+
+func isSocket(fd int) bool {
+	_, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	return err == nil
 }
 
 func listenUnix(cfg SocketConfig) (*listener, error) {
@@ -124,7 +127,7 @@ func (cfg SocketConfig) unixAddr() (syscall.Sockaddr, error) {
 	if len(cfg.Path) > limit {
 		return nil, &Error{
 			Desc: fmt.Sprintf("UNIX socket path '%s' is too long", cfg.Path),
-			Hint: fmt.Sprintf("Path must be less than %d bytes", limit),
+			Hint: fmt.Sprintf("Path must be less than %d bytes\n", limit),
 		}
 	}
 	switch {

@@ -149,7 +149,7 @@ func parseNumber(name, v string) (uint64, error) {
 func parseSize(name, v string) (uint64, error) {
 	bad := &Error{
 		Desc: fmt.Sprintf("Parameter '%s' expects a non-negative number below 2^64", name),
-		Hint: "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.",
+		Hint: "Optional suffix k, M, G, T, P or E means kilo-, mega-, giga-, tera-, peta-\nand exabytes, respectively.\n",
 	}
 	s := strings.TrimLeft(v, " \t\n\v\f\r")
 	if s == "" || len(s) > 64 {

@@ -14,7 +14,7 @@ func ParseOpts(opts Opts) (id string, cfg Config, err error) {
 	if hasID && !wellFormedID(id) {
 		return "", nil, &Error{
 			Desc: "Parameter 'id' expects an identifier",
-			Hint: "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.",
+			Hint: "Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.\n",
 		}
 	}
 	if err := checkOpts(opts); err != nil {
@@ -105,7 +105,7 @@ func parseSocket(o optReader, co Common) (Config, error) {
 	case o.has("host"):
 		c.Host, c.Port = o.str("host"), o.str("port")
 		if c.Host == "" && c.Port == "" {
-			c.Port = "0"
+			c.Port = "0" // what an empty port means to a server; a client fails for its host
 		}
 		c.To = int(min(o.number("to"), 65535))
 		c.IPv4, c.IPv6 = o.optBool("ipv4"), o.optBool("ipv6")

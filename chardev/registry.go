@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -31,6 +32,8 @@ type Registry struct {
 	// OpenFile, if not nil, opens the files of file, pipe and logfile=: a VM resolves
 	// /dev/fdset/N there. The flags contain O_CLOEXEC, and the error holds an errno.
 	OpenFile func(path string, flags int, perm uint32) (fd int, err error)
+
+	second time.Duration // what waits are counted in; 0 is a real second. Tests shorten it.
 
 	mu      sync.Mutex
 	ctx     context.Context // done after CloseAll; nil before the first Add
@@ -88,9 +91,9 @@ func (r *Registry) Add(id string, cfg Config) (*Chardev, error) {
 	return nil, err
 }
 
-// releaseFD closes the descriptor that a configuration handed over and nobody is going to use.
+// releaseFD closes the socket that a configuration handed over and nobody is going to use.
 func releaseFD(cfg Config) {
-	if s, ok := cfg.(SocketConfig); ok && s.FD != nil && *s.FD > 2 {
+	if s, ok := cfg.(SocketConfig); ok && s.FD != nil && isSocket(*s.FD) {
 		unix.Close(*s.FD)
 	}
 }
@@ -205,6 +208,15 @@ func (r *Registry) forget(c *Chardev) {
 		delete(r.byID, c.id)
 	}
 	r.order = slices.DeleteFunc(r.order, func(o *Chardev) bool { return o == c })
+}
+
+// seconds returns how long n seconds are to be waited, at most 68 years.
+func (r *Registry) seconds(n int64) time.Duration {
+	second := r.second
+	if second == 0 {
+		second = time.Second
+	}
+	return time.Duration(min(n, 1<<31)) * second
 }
 
 // message writes one line for stderr.

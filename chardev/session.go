@@ -107,6 +107,7 @@ func (c *Chardev) pump(s *stream) (eof bool) {
 // on Close, on Disconnect, and when the peer hung up while the frontend takes nothing: its
 // departure would stay unnoticed otherwise, and a server would never accept the next client.
 func (c *Chardev) waitIn(s *stream, done func() bool) bool {
+	poll := c.reg.seconds(1) / hangupPolls
 	var tick *time.Timer
 	var tickC <-chan time.Time
 	defer func() {
@@ -124,7 +125,7 @@ func (c *Chardev) waitIn(s *stream, done func() bool) bool {
 			return true
 		}
 		if tick == nil && s.mayHangUp {
-			tick = time.NewTimer(hangupPoll)
+			tick = time.NewTimer(poll)
 			tickC = tick.C
 		}
 		select {
@@ -134,14 +135,14 @@ func (c *Chardev) waitIn(s *stream, done func() bool) bool {
 		case <-s.dead:
 			return false
 		case <-tickC:
-			tick.Reset(hangupPoll)
+			tick.Reset(poll)
 			if !s.hungUp() {
 				hungSince = time.Time{}
 				continue
 			}
 			if hungSince.IsZero() || received != seen {
 				hungSince, seen = time.Now(), received
-			} else if time.Since(hungSince) >= hangupGrace {
+			} else if time.Since(hungSince) >= c.reg.seconds(hangupGrace) {
 				return false
 			}
 		}

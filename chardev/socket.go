@@ -42,7 +42,7 @@ func openSocket(c *Chardev, cfg SocketConfig) error {
 			}
 		}
 	} else if cfg.Reconnect > 0 {
-		b.retry = time.Duration(min(cfg.Reconnect, 1<<31)) * time.Second
+		b.retry = c.reg.seconds(cfg.Reconnect)
 		c.filename = b.disconnected()
 	} else {
 		s, err := b.connect(c.ctx)
@@ -107,7 +107,7 @@ func (b *socketBackend) serve(c *Chardev, s *stream) {
 	stop := context.AfterFunc(c.ctx, s.kill)
 	if c.pump(s) {
 		// The peer may have closed its sending half only, and wait for the answers.
-		ctx, cancel := context.WithTimeout(c.ctx, closeFlush)
+		ctx, cancel := context.WithTimeout(c.ctx, c.reg.seconds(closeFlush))
 		_ = c.Flush(ctx) // bounded best effort
 		cancel()
 	}

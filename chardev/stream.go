@@ -154,8 +154,9 @@ func (s *stream) write(p []byte) (int, error) {
 	return s.w.Write(p)
 }
 
-// hungUp says, without reading, whether the peer has closed the stream or its sending half.
-func (s *stream) hungUp() bool { return pollFor(s.r, unix.POLLRDHUP|unix.POLLHUP|unix.POLLERR) }
+// hungUp says, without reading, whether the peer has closed the stream. One that closed its sending
+// half only still counts as there, as in QEMU: its input may be waiting for a slow guest.
+func (s *stream) hungUp() bool { return pollFor(s.r, unix.POLLHUP|unix.POLLERR) }
 
 // pollFor says whether one of the poll events is pending on f now.
 func pollFor(f *os.File, events int16) bool {
