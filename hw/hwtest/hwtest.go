@@ -13,6 +13,7 @@ import (
 
 	"github.com/rs/zerolog"
 
+	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/clock"
 	"github.com/gqemu/gqemu/memory"
 	"github.com/gqemu/gqemu/qdev"
@@ -63,6 +64,7 @@ func New(t testing.TB, register ...func(*qom.Registry)) *Machine {
 		Clock:      clock.NewManual(&m.mu),
 		Interrupts: m.IRQ,
 		Log:        zerolog.New(zerolog.NewTestWriter(t)).Level(zerolog.InfoLevel),
+		Chardevs:   &chardev.Registry{},
 		Events:     m.Posted,
 		Run:        m.State,
 		Boot:       &qdev.BootOrder{},
@@ -102,6 +104,7 @@ func (m *Machine) close() {
 			qdev.Delete(d)
 		}
 	})
+	m.Chardevs.CloseAll()
 	if err := m.RAM.Close(); err != nil {
 		m.T.Errorf("closing the RAM: %v", err)
 	}
