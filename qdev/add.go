@@ -31,6 +31,9 @@ type HintError struct {
 func (e *HintError) Error() string { return e.Err.Error() }
 func (e *HintError) Unwrap() error { return e.Err }
 
+// ErrorHint is the advice as it is printed, with its line end.
+func (e *HintError) ErrorHint() string { return e.Hint + "\n" }
+
 // CheckID tells whether an id is well-formed.
 func CheckID(id string) error {
 	ok := id != "" && isLetter(id[0])

@@ -39,16 +39,6 @@ func (v *VM) createChardevs() error {
 	return nil
 }
 
-// optsWithID shows the id, which cli keeps apart, among the options.
-type optsWithID struct{ *cli.Opts }
-
-func (o optsWithID) Get(name string) (string, bool) {
-	if name == "id" {
-		return o.ID, o.HasID
-	}
-	return o.Opts.Get(name)
-}
-
 func (v *VM) addChardevOpts(o *cli.Opts) error {
 	if o.HasHelp() {
 		fmt.Fprintln(v.env.Stdout, "Available chardev backend types: ")
@@ -57,7 +47,7 @@ func (v *VM) addChardevOpts(o *cli.Opts) error {
 		}
 		return ErrHelp
 	}
-	id, cfg, err := chardev.ParseOpts(optsWithID{o})
+	id, cfg, err := chardev.ParseOpts(o.WithID())
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/cli"
+	"github.com/gqemu/gqemu/hw/i386/boot"
 	"github.com/gqemu/gqemu/hw/machine"
 	"github.com/gqemu/gqemu/internal/errno"
 	"github.com/gqemu/gqemu/internal/qjson"
@@ -53,10 +54,9 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 var ErrStart = errors.New("the machine could not be started")
 
 func (v *VM) printStartError(err error) {
-	var raw interface{ RawMessage() string }
-	if errors.As(err, &raw) {
-		// Boot loaders name themselves, not the program.
-		fmt.Fprintln(v.env.Stderr, raw.RawMessage())
+	var be *boot.Error
+	if errors.As(err, &be) && be.Verbatim {
+		fmt.Fprintln(v.env.Stderr, be.Msg)
 		return
 	}
 	var se *startError
@@ -252,13 +252,34 @@ func (v *VM) initMachine() error {
 		if v.cfg.CPU == "" {
 			return fmt.Errorf("-cpu option cannot be empty")
 		}
-		b.CPU = v.cfg.CPU
+		m, warnings, err := cli.SplitCPU(v.cfg.CPU)
+		for _, w := range warnings {
+			v.rep.Warn(cli.Loc{}, w)
+		}
+		if err != nil {
+			return err
+		}
+		b.CPU = cpuModel(m)
 	}
 	if len(v.backends) > 0 && v.mainRAM != nil {
 		b.RAM = v.mainRAM.RAM()
 	}
 	b.Serials = v.serials
 	return v.host.Map.Update(func() error { return v.machine.Init(b) })
+}
+
+func cpuModel(m cli.CPUModel) machine.CPUModel {
+	out := machine.CPUModel{Name: m.Name}
+	for _, p := range m.Props {
+		out.Features = append(out.Features, machine.CPUFeature{Name: p.Name, Value: p.Value})
+	}
+	for _, name := range m.Plus {
+		out.Features = append(out.Features, machine.CPUFeature{Name: name, Value: "on"})
+	}
+	for _, name := range m.Minus {
+		out.Features = append(out.Features, machine.CPUFeature{Name: name, Value: "off"})
+	}
+	return out
 }
 
 // createDevices makes the -device devices.

@@ -4,22 +4,36 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
+	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/cli"
 	"github.com/gqemu/gqemu/system"
 )
 
 func main() { os.Exit(run(os.Args)) }
 
+// checkFilename tells whether a chardev in the form of -serial and -qmp is
+// understood, and what QEMU says if not.
+func checkFilename(s string, mux bool) (complaint string, ok bool) {
+	if !mux && strings.HasPrefix(s, "mon:") {
+		return fmt.Sprintf("'%s' is not a valid char driver", s), false
+	}
+	_, err := chardev.ParseFilename(s)
+	var syntax *chardev.SyntaxError
+	if errors.As(err, &syntax) {
+		return syntax.Text, false
+	}
+	return "", true
+}
+
 // run is the program: command line in, exit status out.
 func run(argv []string) int {
-	cfg, err := cli.Parse(argv)
-	if cfg == nil {
-		cfg = &cli.Config{Prog: "gqemu"}
-	}
+	cfg, err := cli.Env{Package: packageVersion(), CheckFilename: checkFilename}.Parse(argv)
 	rep := cfg.Reporter(os.Stderr)
 	rep.Flush(cfg.Messages)
 	if err != nil {
