@@ -236,8 +236,8 @@ func (p port) wantNoLine(t *testing.T, what string) {
 // A guest that does not read stops its peer, and gets all in the end.
 func TestUARTReceiveFlowControl(t *testing.T) {
 	p, peer := newSocketPort(t)
-	p.Outb(com1+2, 0x01)
-	sent := bytes.Repeat([]byte("0123456789abcdef"), 4096)
+	p.Outb(com1+2, 0xc1)
+	sent := bytes.Repeat([]byte("0123456789abcdef"), 512)
 	go peer.Write(sent)
 	time.Sleep(20 * time.Millisecond)
 	var got []byte
