@@ -50,8 +50,8 @@ var l1Modules = []string{
 // l1ExtraModules are put into L1's initramfs and loaded by whoever wants them.
 var l1ExtraModules = []string{"vp_vdpa", "virtio_vdpa", "virtio_blk", "virtio_net"}
 
-// l2Modules are loaded in the guest.
+// l2Modules are loaded in the guest, those that may wait for a device last.
 var l2Modules = []string{
-	"virtio_mmio", "virtio_pci", "virtio_blk", "virtio_net",
-	"button", "evdev", "qemu_fw_cfg",
+	"button", "evdev", "qemu_fw_cfg", "virtio_mmio", "virtio_pci",
+	"virtio_net", "virtio_blk",
 }
