@@ -78,7 +78,7 @@ func (s *State) inConfig(offset uint64, size int) bool {
 // changed: the driver gets a configuration change notification.
 func (s *State) ConfigChanged() {
 	s.config.generation++
-	if s.status.Has(StatusDriverOK) {
+	if s.transport != nil && s.status.Has(StatusDriverOK) {
 		s.transport.InterruptConfig()
 	}
 }

@@ -1,0 +1,297 @@
+package vdpa
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/gqemu/gqemu/hw/virtio"
+	"github.com/gqemu/gqemu/internal/errno"
+	"github.com/gqemu/gqemu/qdev"
+	"github.com/gqemu/gqemu/qom"
+)
+
+// maxConfig bounds a configuration space, in bytes.
+const maxConfig = 64 << 10
+
+// backendFeatures are those used of the kernel's interface.
+const backendFeatures = FeatureIOTLBMsgV2 | FeatureIOTLBBatch | FeatureSuspend
+
+// statusReady is the status of a device that no driver has started.
+const statusReady = uint8(virtio.StatusAcknowledge | virtio.StatusDriver)
+
+// Device is the type "vhost-vdpa-device". Guarded by the VM lock, but for
+// what a start owns while one is under way.
+type Device struct {
+	virtio.State
+	// Properties.
+	vhostdev    string
+	hasVhostdev bool // vhostdev="" is a path like any other
+	queueSize   uint16
+	bootIndex   int32
+
+	open    OpenFunc
+	memlock func() memlock
+
+	host     *qdev.Host
+	be       Backend
+	features uint64 // the device's own
+	config   []byte // as it was read last
+	dma      *dmaMap
+	calls    []*relay // by queue
+	changed  *relay   // of the configuration
+
+	state state
+	op    *startOp // while starting
+	// realizing tells that the device is not complete yet.
+	realizing bool
+	// used tells that the device is not as realize left it.
+	used bool
+	// suspends tells that the device can stop and keep its state.
+	suspends bool
+	// bases is where the queues go on after a suspend, nil for a fresh
+	// start; basesErr says why that is not known.
+	bases    []uint32
+	basesErr error
+	lastErr  error // why the device is broken
+
+	tasks   sync.WaitGroup // goroutines
+	working bool           // tasks has had one
+}
+
+// RegisterTypes adds "vhost-vdpa-device", for devices of the kernel.
+func RegisterTypes(r *qom.Registry) { RegisterTypesWith(r, Open) }
+
+// RegisterTypesWith is RegisterTypes with another way to open a device.
+func RegisterTypesWith(r *qom.Registry, open OpenFunc) {
+	r.Register(qom.Type{
+		Name: "vhost-vdpa-device", Parent: "virtio-device",
+		Class: &qdev.Class{
+			BusType: "virtio-bus", Category: "Misc devices",
+			Desc: "VDPA-based generic device assignment",
+		},
+		New: func() qom.Object { return &Device{open: open, memlock: readMemlock} },
+		Properties: []*qom.Property{
+			vhostdevProperty(),
+			qdev.Field("queue-size", func(d *Device) *uint16 { return &d.queueSize }, 0),
+			qdev.BootIndex(func(d *Device) *int32 { return &d.bootIndex }, ""),
+		},
+	})
+}
+
+// vhostdevProperty tells an empty path from none.
+func vhostdevProperty() *qom.Property {
+	p := qdev.Field("vhostdev", func(d *Device) *string { return &d.vhostdev }, "")
+	set := p.Set
+	p.Set = func(o qom.Object, v qom.Value) error {
+		err := set(o, v)
+		if err == nil {
+			o.(*Device).hasVhostdev = true
+		}
+		return err
+	}
+	return p
+}
+
+// Realize is part of qdev.Realizer. The kernel is called in QEMU's order.
+func (d *Device) Realize(h *qdev.Host) error {
+	if !d.hasVhostdev {
+		return errors.New("vhost-vdpa-device: vhostdev are missing")
+	}
+	d.host, d.state, d.lastErr, d.realizing = h, stateInactive, nil, true
+	// The last to be undone: goroutines end once they get the lock.
+	d.Defer(d.join)
+	be, err := d.open(h, d.vhostdev)
+	if err != nil {
+		return err
+	}
+	d.be = be
+	d.Defer(func() {
+		if err := be.Close(); err != nil {
+			d.logError(err)
+		}
+	})
+	setup, err := d.query()
+	if err != nil {
+		return err
+	}
+	if err := d.prepare(int(setup.Queues)); err != nil {
+		return initError(err)
+	}
+	if err := d.readWholeConfig(&setup); err != nil {
+		return err
+	}
+	if err := d.listen(h); err != nil {
+		return err
+	}
+	if err := d.Plug(setup); err != nil {
+		return err
+	}
+	d.realizing = false
+	d.Defer(d.shutdown)
+	if err := h.Boot.Set(d, d.bootIndex, ""); err != nil {
+		return err
+	}
+	d.Defer(func() { h.Boot.Remove(d) })
+	return d.expose()
+}
+
+// query reads what the device is and checks it against the properties.
+func (d *Device) query() (s virtio.Setup, err error) {
+	s.Model = model{d}
+	if s.DeviceID, err = d.be.GetDeviceID(); err != nil {
+		return s, realizeError(err)
+	}
+	if s.QueueMax, err = d.be.GetVringNum(); err != nil {
+		return s, realizeError(err)
+	}
+	if d.queueSize > s.QueueMax {
+		return s, fmt.Errorf("vhost-vdpa-device: invalid queue_size: %d (max:%d)", d.queueSize, s.QueueMax)
+	}
+	if d.queueSize != 0 {
+		s.QueueMax = d.queueSize
+	}
+	n, err := d.be.GetVqsCount()
+	if err != nil {
+		return s, realizeError(err)
+	}
+	if n == 0 || n > virtio.MaxQueues {
+		return s, fmt.Errorf("invalid number of virtqueues: %d (max:%d)", n, virtio.MaxQueues)
+	}
+	if s.QueueMax == 0 || s.QueueMax > virtio.MaxQueueSize {
+		return s, fmt.Errorf("vhost-vdpa-device: invalid queue_size: %d (max:%d)", s.QueueMax, virtio.MaxQueueSize)
+	}
+	s.Queues = int(n)
+	rng, err := d.be.GetIOVARange()
+	if err != nil {
+		return s, &wordedError{"vhost-vdpa-device: get iova range failed: " + errno.Text(err), err}
+	}
+	if s.Features, err = d.be.GetFeatures(); err != nil {
+		return s, initError(err)
+	}
+	packed := s.Features&(1<<virtio.FeatureRingPacked) != 0 && d.HasProperty(virtio.FeatureRingPacked)
+	if d.queueSize&(d.queueSize-1) != 0 && !packed {
+		return s, fmt.Errorf("vhost-vdpa-device: invalid queue_size: %d (must be a power of two)", d.queueSize)
+	}
+	d.features = s.Features
+	d.dma = &dmaMap{be: d.be, rng: rng, piece: pieceSize}
+	return s, nil
+}
+
+func initError(err error) error {
+	return &wordedError{"vhost-vdpa-device: vhost initialization failed: " + errno.Text(err), err}
+}
+
+// prepare makes the device ours and binds the eventfds it interrupts with.
+func (d *Device) prepare(queues int) error {
+	d.Defer(func() {
+		if d.realizing {
+			// Realize failed before there was more to undo.
+			_ = d.be.SetStatus(0)
+		}
+	})
+	if err := d.setStatus(statusReady); err != nil {
+		return err
+	}
+	if err := d.be.SetOwner(); err != nil {
+		return err
+	}
+	d.calls = nil
+	for i := range queues {
+		r, err := d.newRelay(func() { d.QueueUsed(i) })
+		if err != nil {
+			return err
+		}
+		d.calls = append(d.calls, r)
+		if err := d.be.SetVringCall(i, r.fd.FD()); err != nil {
+			return err
+		}
+	}
+	r, err := d.newRelay(d.ConfigChanged)
+	d.changed = r
+	return err
+}
+
+func (d *Device) readWholeConfig(s *virtio.Setup) error {
+	size, err := d.be.GetConfigSize()
+	if err != nil {
+		return realizeError(err)
+	}
+	if size > maxConfig {
+		return fmt.Errorf("vhost-vdpa-device: invalid config size: %d (max:%d)", size, maxConfig)
+	}
+	d.config = make([]byte, size)
+	s.ConfigSize = int(size)
+	if size == 0 {
+		return nil
+	}
+	if err := d.be.GetConfig(0, d.config); err != nil {
+		return &wordedError{"vhost-vdpa-device: get config failed", err}
+	}
+	return nil
+}
+
+// listen follows the guest's memory and the run state.
+func (d *Device) listen(h *qdev.Host) error {
+	// Nothing is mapped yet, so nothing can fail for lack of memory.
+	err := h.Memory.Listen(d.dma)
+	d.Defer(func() {
+		if err := h.Memory.Unlisten(d.dma); err != nil {
+			d.logError(err)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	d.Defer(h.Run.OnChange(d.runStateChanged))
+	return nil
+}
+
+// expose shows clients what the device does.
+func (d *Device) expose() error {
+	for _, p := range []*qom.Property{
+		qom.NewProperty("x-state", "string", nil, func(d *Device) any { return d.state.String() }, nil, nil),
+		qom.NewProperty("x-error", "string", nil, func(d *Device) any {
+			if d.lastErr == nil {
+				return ""
+			}
+			return d.lastErr.Error()
+		}, nil, nil),
+	} {
+		if err := qom.AddProperty(d, p); err != nil {
+			return err
+		}
+		d.Defer(func() { qom.RemoveProperty(d, p.Name) })
+	}
+	return nil
+}
+
+// Reset is part of qdev.Resetter.
+func (d *Device) Reset() { d.State.Reset() }
+
+// join waits, without the VM lock, for the device's goroutines. All have been
+// told to end.
+func (d *Device) join() {
+	if !d.working {
+		return // none was started
+	}
+	d.host.Lock.Unlock()
+	d.tasks.Wait()
+	d.host.Lock.Lock()
+	d.working = false
+	d.calls, d.changed = nil, nil
+}
+
+// logError logs a failed call.
+func (d *Device) logError(err error) {
+	e := d.host.Log.Error().Str("id", d.ID())
+	var op *OpError
+	if errors.As(err, &op) {
+		e = e.Str("verb", string(op.Verb)).Str("device", op.Device)
+		if op.Queue >= 0 {
+			e = e.Int("queue", op.Queue)
+		}
+		e = e.Str("errno", errno.Text(op.Err))
+	}
+	e.Msg(err.Error())
+}

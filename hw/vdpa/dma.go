@@ -1,0 +1,284 @@
+package vdpa
+
+import (
+	"errors"
+	"os"
+	"slices"
+
+	"github.com/gqemu/gqemu/memory"
+)
+
+// pieceSize bounds one message to the IOTLB, in bytes. The kernel holds the
+// process's mmap_lock while it pins what one message names; in between,
+// others get at it: the Go runtime, and every page fault.
+const pieceSize = 128 << 20
+
+// errCanceled is a start that was called off.
+var errCanceled = errors.New("vdpa: start called off")
+
+// mapping is one piece of guest memory in the IOTLB.
+type mapping struct {
+	iova uint64
+	mem  []byte
+	perm Perm
+}
+
+func (m mapping) size() uint64 { return uint64(len(m.mem)) }
+
+// same tells whether two mappings are of the same memory at the same place.
+func (m mapping) same(o mapping) bool {
+	return m.iova == o.iova && len(m.mem) == len(o.mem) && m.perm == o.perm && &m.mem[0] == &o.mem[0]
+}
+
+// dmaMap keeps a device's IOTLB like the guest's RAM. It follows the address
+// space from realize on, but only while the device is live does it map.
+//
+// A start hands mapped over to its goroutine: while busy is set, changes of
+// the address space are only noted. Everything else is guarded by the VM
+// lock.
+type dmaMap struct {
+	be    Backend
+	rng   IOVARange
+	piece uint64 // bytes
+	batch bool   // the device takes batches
+
+	sections []memory.Section // RAM, as the guest sees it
+	live     bool             // mapped follows sections
+	busy     bool             // a start owns mapped
+	mapped   []mapping        // what the IOTLB holds
+	open     bool             // a change of the address space began a batch
+	pins     pinState
+}
+
+// pinState tells whether mapping memory makes it resident. Some devices take
+// memory without pinning it; prefaulting for them would only cost memory.
+type pinState int
+
+const (
+	pinsUnknown pinState = iota
+	pinsYes
+	pinsNo
+)
+
+// want lists what the IOTLB should hold.
+func (d *dmaMap) want() []mapping {
+	var out []mapping
+	for _, s := range d.sections {
+		out = append(out, d.split(s)...)
+	}
+	return out
+}
+
+// split cuts a section to whole pages in the device's range, and to pieces.
+func (d *dmaMap) split(s memory.Section) []mapping {
+	mask := uint64(os.Getpagesize()) - 1
+	if s.Addr&mask != s.Offset&mask {
+		return nil // no page of it is a page of the guest's
+	}
+	// Ends are inclusive: a section may reach the end of the address space.
+	first, last := max(s.Addr, d.rng.First), min(s.Last, d.rng.Last)
+	if first > last || first+mask < first {
+		return nil
+	}
+	first = (first + mask) &^ mask
+	if last&mask != mask {
+		if last < mask {
+			return nil
+		}
+		last = last&^mask - 1
+	}
+	if first > last {
+		return nil
+	}
+	perm := PermReadWrite
+	if s.ReadOnly {
+		perm = PermRead
+	}
+	mem := s.Bytes()
+	var out []mapping
+	for {
+		n := min(last-first, d.piece-1) + 1
+		at := first - s.Addr
+		out = append(out, mapping{first, mem[at : at+n : at+n], perm})
+		if last-first == n-1 {
+			return out
+		}
+		first += n
+	}
+}
+
+// add maps pieces, all or none. canceled is asked before each.
+func (d *dmaMap) add(pieces []mapping, canceled func() bool) error {
+	had := len(d.mapped)
+	for _, p := range pieces {
+		err := errCanceled
+		if !canceled() {
+			err = d.update(p, canceled)
+		}
+		if err != nil {
+			for len(d.mapped) > had {
+				last := d.mapped[len(d.mapped)-1]
+				if e := d.be.InvalidateIOTLB(last.iova, last.size()); e != nil {
+					return errors.Join(err, e)
+				}
+				d.mapped = d.mapped[:len(d.mapped)-1]
+			}
+			return err
+		}
+	}
+	return nil
+}
+
+// update maps one piece.
+func (d *dmaMap) update(p mapping, canceled func() bool) error {
+	before := uint64(0)
+	switch d.pins {
+	case pinsUnknown:
+		before = pinnedBytes()
+	case pinsYes:
+		if !prefault(p, canceled) {
+			return errCanceled
+		}
+	}
+	if err := d.be.UpdateIOTLB(p.iova, p.mem, p.perm); err != nil {
+		return err
+	}
+	d.mapped = append(d.mapped, p)
+	if d.pins == pinsUnknown {
+		d.pins = pinsNo
+		if pinnedBytes() >= before+p.size() {
+			d.pins = pinsYes
+		}
+	}
+	return nil
+}
+
+// removeAll takes everything out of the IOTLB, by the pieces that went in.
+// What cannot be taken out stays noted.
+func (d *dmaMap) removeAll() error {
+	if len(d.mapped) == 0 {
+		return nil
+	}
+	return d.batched(func() error { return d.remove(func(mapping) bool { return true }) })
+}
+
+// remove takes what matches out of the IOTLB.
+func (d *dmaMap) remove(match func(mapping) bool) error {
+	var errs []error
+	d.mapped = slices.DeleteFunc(d.mapped, func(m mapping) bool {
+		if !match(m) {
+			return false
+		}
+		err := d.be.InvalidateIOTLB(m.iova, m.size())
+		errs = append(errs, err)
+		return err == nil
+	})
+	return errors.Join(errs...)
+}
+
+// batched makes the device see what f does as one change, where it can.
+func (d *dmaMap) batched(f func() error) error {
+	if !d.batch {
+		return f()
+	}
+	if err := d.be.BatchBegin(); err != nil {
+		return err
+	}
+	// The end comes whatever f's outcome: the device acts on it.
+	return errors.Join(f(), d.be.BatchEnd())
+}
+
+// start maps pieces on the goroutine of a start.
+func (d *dmaMap) start(pieces []mapping, canceled func() bool) error {
+	return d.batched(func() error { return d.add(pieces, canceled) })
+}
+
+// settle makes the map live after a start: it catches up with what changed
+// meanwhile.
+func (d *dmaMap) settle() error {
+	d.busy, d.live = false, true
+	want := d.want()
+	in := func(list []mapping) func(mapping) bool {
+		return func(m mapping) bool { return slices.ContainsFunc(list, m.same) }
+	}
+	gone := slices.ContainsFunc(d.mapped, func(m mapping) bool { return !in(want)(m) })
+	missing := slices.DeleteFunc(want, in(d.mapped))
+	if !gone && len(missing) == 0 {
+		return nil
+	}
+	kept := d.want()
+	return d.batched(func() error {
+		if err := d.remove(func(m mapping) bool { return !in(kept)(m) }); err != nil {
+			return err
+		}
+		return d.add(missing, never)
+	})
+}
+
+func never() bool { return false }
+
+// total is how many bytes the guest's RAM is to the device.
+func total(pieces []mapping) (n uint64) {
+	for _, p := range pieces {
+		n += p.size()
+	}
+	return n
+}
+
+// Begin is part of memory.Listener, as are those below.
+func (d *dmaMap) Begin() {}
+
+// change runs f in the batch of this change of the address space.
+func (d *dmaMap) change(f func() error) error {
+	if !d.live {
+		return nil
+	}
+	if d.batch && !d.open {
+		if err := d.be.BatchBegin(); err != nil {
+			return err
+		}
+		d.open = true
+	}
+	return f()
+}
+
+func (d *dmaMap) AddSection(s memory.Section) error {
+	if !s.IsRAM() {
+		return nil
+	}
+	if err := d.change(func() error { return d.add(d.split(s), never) }); err != nil {
+		return err
+	}
+	i, _ := slices.BinarySearchFunc(d.sections, s.Addr, func(x memory.Section, addr uint64) int {
+		if x.Addr < addr {
+			return -1
+		}
+		return 1
+	})
+	d.sections = slices.Insert(d.sections, i, s)
+	return nil
+}
+
+func (d *dmaMap) RemoveSection(s memory.Section) error {
+	i := slices.Index(d.sections, s)
+	if i < 0 {
+		return nil
+	}
+	d.sections = slices.Delete(d.sections, i, i+1)
+	gone := d.split(s)
+	return d.change(func() error {
+		return d.remove(func(m mapping) bool { return slices.ContainsFunc(gone, m.same) })
+	})
+}
+
+func (d *dmaMap) AddEventFD(uint64, memory.IOEventFD) error { return nil }
+
+func (d *dmaMap) RemoveEventFD(uint64, memory.IOEventFD) error { return nil }
+
+func (d *dmaMap) Commit() error {
+	if !d.open {
+		return nil
+	}
+	d.open = false
+	return d.be.BatchEnd()
+}

@@ -1,0 +1,15 @@
+// Package vdpa is QEMU's generic vDPA device, "vhost-vdpa-device": a virtio
+// device of any kind whose queues are processed by the kernel, or by hardware
+// behind it, on the guest's own memory. This process sets it up and is then
+// out of the way: the guest's notifications go to the kernel by ioeventfd,
+// and only interrupts and the configuration space pass through here.
+//
+// Backend has one method per call of the kernel's vhost-vdpa interface
+// (linux/vhost.h, linux/vhost_types.h). Open gives the kernel's; Recorder is
+// one that keeps the kernel's rules, writes down what it was asked, and fails
+// when it is told to.
+//
+// Device follows the driver and the run state through the states of state.go.
+// It starts on a goroutine of its own, because pinning guest memory takes
+// seconds; the vCPU that set DRIVER_OK waits for it, and nobody else.
+package vdpa

@@ -1,0 +1,54 @@
+package vdpa
+
+import "github.com/gqemu/gqemu/internal/sys"
+
+// relay turns the signals of one eventfd of the device into calls under the
+// VM lock. virtio-mmio cannot do without it: its driver finds out what
+// happened from InterruptStatus, which only this process can set.
+//
+// A relay lives from realize to unrealize, so that no signal is lost while
+// the device is stopped and started.
+type relay struct {
+	fd      *sys.Eventfd
+	deliver func()
+	closed  bool // guarded by the VM lock
+}
+
+// newRelay makes a relay and starts its goroutine, which ends when the
+// device is unrealized.
+func (d *Device) newRelay(deliver func()) (*relay, error) {
+	fd, err := sys.NewEventfd()
+	if err != nil {
+		return nil, err
+	}
+	r := &relay{fd: fd, deliver: deliver}
+	lock := d.host.Lock
+	d.working = true
+	d.tasks.Go(func() {
+		for {
+			if _, err := fd.Wait(); err != nil {
+				return // closed
+			}
+			lock.Lock()
+			if !r.closed {
+				deliver()
+			}
+			lock.Unlock()
+		}
+	})
+	d.Defer(func() {
+		r.closed = true
+		fd.Close()
+	})
+	return r, nil
+}
+
+// drain delivers what the eventfd holds. The device signals no more.
+func (r *relay) drain() {
+	if n, err := r.fd.Drain(); err == nil && n > 0 {
+		r.deliver()
+	}
+}
+
+// discard forgets what the eventfd holds.
+func (r *relay) discard() { _, _ = r.fd.Drain() }
