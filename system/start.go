@@ -29,6 +29,7 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 		v.setMachineProperties,
 		v.createAccelerator,
 		v.createRAM,
+		v.createQtest,
 		v.createObjects,
 		v.createMonitors,
 		v.initMachine,

@@ -29,10 +29,9 @@ type Board struct {
 	Host  *qdev.Host
 	Accel accel.VM
 	// RAM is the guest's memory, nil on a machine without.
-	RAM *memory.RAM
-	SMP SMP
-	// CPU is the -cpu argument, "" for the machine's default.
-	CPU   string
+	RAM   *memory.RAM
+	SMP   SMP
+	CPU   CPUModel
 	Power Power
 	// Serials are the ids of the chardevs behind -serial, in order; "" for
 	// -serial none.
@@ -41,6 +40,15 @@ type Board struct {
 	// NoGraphic tells firmware that there is no display.
 	NoGraphic bool
 }
+
+// CPUModel is what -cpu says. An empty name takes the machine's default.
+type CPUModel struct {
+	Name     string
+	Features []CPUFeature // in the order in which they are set
+}
+
+// CPUFeature sets a property of the CPU, with the value in -cpu's spelling.
+type CPUFeature struct{ Name, Value string }
 
 // CPU is one vCPU with its object in the tree.
 type CPU struct {

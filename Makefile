@@ -1,0 +1,39 @@
+# run performs the main job, test is what CI runs, test-full runs all there is.
+SHELL := /bin/bash
+GO    := source scripts/go-env.sh; go
+export CGO_ENABLED := 0
+
+.PHONY: build run test test-full bench lint unit qtest kvm rig clean
+
+build:
+	@$(GO) build -trimpath -o bin/gqemu ./cmd/gqemu
+
+run: build
+	@$(GO) run ./tests/rig/cmd/mainjob
+
+test: lint unit qtest kvm rig
+
+test-full: lint unit qtest kvm
+	@source scripts/go-env.sh; GQEMU_RIG_FULL=1 go run ./tests/rig/cmd/rig test
+
+bench: build
+	@$(GO) test -run '^$$' -bench . -benchtime 1x ./accel/kvm ./monitor
+	@$(GO) run ./tests/rig/cmd/rig bench
+
+lint:
+	@source scripts/go-env.sh; scripts/lint.sh
+
+unit:
+	@source scripts/go-env.sh; scripts/unit.sh
+
+qtest: build
+	@$(GO) test -count=1 ./tests/qtest/...
+
+kvm: build
+	@$(GO) test -count=1 ./accel/kvm/...
+
+rig: build
+	@$(GO) run ./tests/rig/cmd/rig test
+
+clean:
+	rm -rf bin .cache

@@ -1,0 +1,147 @@
+package i386
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/hw/acpi"
+	"github.com/gqemu/gqemu/hw/i386/boot"
+)
+
+// acpiBase is where the tables go: in the area below 1 MiB that kernels
+// search for the RSDP. The memory map reserves it.
+const (
+	acpiBase = 0xe0000
+	acpiSize = 0x20000
+)
+
+// initBoot opens the kernel and checks that it fits.
+func (m *Microvm) initBoot() error {
+	if m.Kernel == "" {
+		if m.board.Accel.Name() != "qtest" {
+			return fmt.Errorf("machine microvm boots without firmware: -kernel is needed")
+		}
+		return nil
+	}
+	p := boot.Params{
+		Kernel: m.Kernel, Initrd: m.Initrd, Cmdline: m.Append,
+		RAM: boot.RAM{Below4G: m.lowRAM(), Above4G: m.board.RAM.Size() - m.lowRAM(), Above4GBase: above4G},
+	}
+	if m.acpiOn() {
+		p.Reserved = []boot.Range{{Addr: acpiBase, Size: acpiSize, Type: boot.E820Reserved}}
+	}
+	var err error
+	m.image, err = boot.Open(p)
+	return err
+}
+
+// Complete puts together what depends on the cold-plugged devices.
+func (m *Microvm) Complete() error {
+	if m.acpiOn() {
+		t, err := m.tables()
+		if err != nil {
+			return err
+		}
+		m.acpiTables = &t
+	}
+	if m.image == nil {
+		return nil
+	}
+	if m.acpiTables != nil {
+		m.image.SetRSDP(m.acpiTables.RSDP)
+	}
+	return m.image.SetCmdline(m.cmdline())
+}
+
+// cmdline is -append, and without ACPI the transports that have a device,
+// which the kernel could not find otherwise.
+func (m *Microvm) cmdline() string {
+	if m.acpiOn() || !m.autoCmdline {
+		return m.Append
+	}
+	var list []boot.Transport
+	for _, t := range m.plugged() {
+		list = append(list, boot.Transport{Base: t.addr, IRQ: uint32(t.gsi)})
+	}
+	return m.Append + boot.VirtIOMMIOArgs(list)
+}
+
+// tables describes the machine to the guest.
+func (m *Microvm) tables() (acpi.Tables, error) {
+	c := acpi.MicrovmConfig{
+		OEM:      acpi.OEM{ID: m.oemID, TableID: m.oemTableID},
+		GED:      acpi.GED{SelectorAddr: gedSelector, RegsAddr: gedRegs, GSI: gedIRQ, PowerButton: true},
+		FwCfg:    fwCfgPort,
+		FwCfgDMA: true,
+	}
+	for _, cpu := range m.cpus {
+		c.MADT.CPUs = append(c.MADT.CPUs, acpi.CPU{APICID: cpu.VCPU.Config().APICID})
+	}
+	c.MADT.IOAPICs = []acpi.IOAPIC{{ID: 0, Addr: ioapicBase}}
+	if m.secondIOAPIC() {
+		c.MADT.IOAPICs = append(c.MADT.IOAPICs, acpi.IOAPIC{ID: 1, Addr: ioapic2Base, GSIBase: ioapicPins})
+	}
+	if m.serial {
+		c.Serial = []acpi.ISAPort{{Base: serialPort, IRQ: serialIRQ}}
+	}
+	if m.hasRTC {
+		c.RTC = &acpi.ISAPort{Base: rtcPort, IRQ: rtcIRQ}
+	}
+	for i, t := range m.virtio {
+		for _, b := range t.dev.Qdev().Buses() {
+			if len(b.Devices()) > 0 {
+				c.VirtIO = append(c.VirtIO, acpi.VirtIOMMIO{Index: i, Addr: uint32(t.addr), Len: virtioStep, GSI: uint32(t.gsi)})
+			}
+		}
+	}
+	return acpi.BuildMicrovm(c, acpiBase)
+}
+
+// Reset resets all devices and vCPUs and puts what firmware would have put
+// into memory there again: the guest may have overwritten it.
+func (m *Microvm) Reset() error {
+	if err := m.fillBootOrder(); err != nil {
+		return err
+	}
+	m.host.SysBus.Reset()
+	for _, c := range m.cpus {
+		if err := c.VCPU.Reset(); err != nil {
+			return err
+		}
+	}
+	mem := m.host.Memory
+	if t := m.acpiTables; t != nil {
+		if err := mem.WriteAt(t.Data, t.Addr); err != nil {
+			return err
+		}
+	}
+	if m.image == nil {
+		return nil
+	}
+	e, err := m.image.Load(mem)
+	if err != nil {
+		return err
+	}
+	return m.cpus[0].VCPU.SetBoot(bootState(e))
+}
+
+func bootState(e boot.Entry) accel.BootState {
+	mode := accel.ModeProtected32
+	if e.Mode == boot.Long64 {
+		mode = accel.ModeLong64
+	}
+	return accel.BootState{
+		Mode: mode, RIP: e.RIP, RSI: e.RSI, RBX: e.RBX, RSP: e.RSP, CR3: e.CR3,
+		GDTBase: e.GDTBase, GDTLimit: e.GDTLimit, CodeSel: e.CS.Selector, DataSel: e.Data.Selector,
+	}
+}
+
+// bootOrder is the content of fw_cfg's file "bootorder".
+func (m *Microvm) bootOrder() []byte {
+	paths := m.host.Boot.Paths()
+	if len(paths) == 0 {
+		return nil
+	}
+	return []byte(strings.Join(paths, "\n") + "\x00")
+}
