@@ -9,10 +9,11 @@
 //
 // The commands of a session run one after the other, each through the Exec
 // hook, which lets one command of all sessions run at a time by taking the
-// VM's lock. Until a client has enabled the capability "oob", nothing of a
-// session is read beyond the command being run; afterwards up to queueLen (8)
-// commands wait, and what is marked AllowOOB overtakes them: it runs at once on
-// the session's reading goroutine, without the VM's lock.
+// VM's lock. Until a client has enabled the capability "oob", nothing of its
+// input is looked at while a command runs; afterwards up to 8 commands wait, and
+// what is marked AllowOOB overtakes them: it runs at once on the session's
+// reading goroutine, without the VM's lock. Either way no input is taken from
+// the port before all that was taken has been used.
 //
 // Each monitor has two goroutines, one that reads and one that runs commands.
 // Output is written by whoever has some; it never blocks.

@@ -39,8 +39,8 @@ func FuzzSession(f *testing.F) {
 			w.send(string(in[:n]))
 			in = in[n:]
 			s.mu.Lock()
-			if s.inLen > inputLen || len(s.reqs) > queueLen {
-				t.Errorf("%d bytes and %d commands wait", s.inLen, len(s.reqs))
+			if len(s.in.data) > inputLen || len(s.reqs) > queueLen {
+				t.Errorf("%d bytes and %d commands wait", len(s.in.data), len(s.reqs))
 			}
 			s.mu.Unlock()
 		}

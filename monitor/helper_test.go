@@ -36,7 +36,7 @@ func newWire(t testing.TB) *wire {
 
 func (w *wire) Attach(fe chardev.Frontend) error {
 	if w.inUse {
-		return fmt.Errorf("Device '%s' is in use", w.ID()) //lint:ignore ST1005 QEMU's text
+		return fmt.Errorf("Device '%s' is in use", w.ID())
 	}
 	w.fe, w.inUse = fe, true
 	return nil

@@ -66,6 +66,9 @@ func (h *human) Event(e chardev.Event) {
 		h.out.put(item{data: []byte("QEMU " + h.set.cfg.Version.triple() +
 			" monitor - type 'help' for more information\r\n" + prompt)})
 	case chardev.EventClosed:
+		if outlives(h.port) {
+			break
+		}
 		h.out.reset()
 		h.gen++
 		h.open, h.in = false, nil

@@ -23,3 +23,16 @@ type Port interface {
 }
 
 var _ Port = (*chardev.Chardev)(nil)
+
+// outlives says that the output of p goes on after EventClosed, which means no
+// more than the end of the input: standard input, a pipe, a file. No other
+// client can come there.
+func outlives(p Port) bool {
+	if f, ok := p.(interface{ Filename() string }); ok {
+		switch f.Filename() {
+		case "stdio", "pipe", "file":
+			return true
+		}
+	}
+	return false
+}

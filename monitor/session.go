@@ -11,8 +11,8 @@ const (
 	// queueLen is how many commands may wait in a session with out-of-band
 	// execution. Without, it is one.
 	queueLen = 8
-	// inputLen is how many bytes are taken from the port ahead of the parser.
-	inputLen = 8192
+	// inputLen is how many bytes are taken from the port at a time.
+	inputLen = 4096
 )
 
 // session is a QMP monitor.
@@ -30,8 +30,7 @@ type session struct {
 	open    bool      // there is a client
 	gen     uint64    // counts comings and goings of clients
 	state   protocol  // what was negotiated
-	in      []chunk   // input that the parser has not seen
-	inLen   int       // bytes in it
+	in      chunk     // input that the parser has not seen
 	reqs    []request // wait for the runner
 	running bool      // the runner is at one
 	fds     fdState
@@ -116,6 +115,9 @@ func (s *session) Event(e chardev.Event) {
 		}
 		s.mu.Unlock()
 	case chardev.EventClosed:
+		if outlives(s.port) {
+			return
+		}
 		s.mu.Lock()
 		s.forgetClient()
 		s.mu.Unlock()
@@ -131,31 +133,26 @@ func (s *session) forgetClient() {
 	s.open = false
 	s.gen++
 	s.state = protocol{}
-	for _, c := range s.in {
-		closeFDs(c.fds)
-	}
+	closeFDs(s.in.fds)
 	for _, r := range s.reqs {
 		closeFDs(r.fds)
 	}
-	s.in, s.inLen, s.reqs = nil, 0, nil
+	s.in, s.reqs = chunk{}, nil
 	s.fds.closeLoose()
 	s.dropped = 0
 	s.out.reset()
 }
 
-// CanReceive implements [chardev.Frontend].
+// CanReceive implements [chardev.Frontend]. Nothing is read ahead, so that the
+// end of the input is seen only after all commands before it have run: they may
+// come from a pipe.
 func (s *session) CanReceive() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closing || s.out.full() {
+	if s.closing || len(s.in.data) > 0 || s.busy() || s.out.full() {
 		return 0
 	}
-	for _, c := range s.in {
-		if len(c.fds) > 0 {
-			return 0 // so that a client cannot pile up descriptors
-		}
-	}
-	return max(0, inputLen-s.inLen)
+	return inputLen
 }
 
 // Receive implements [chardev.Frontend].
@@ -165,8 +162,8 @@ func (s *session) Receive(p []byte) {
 	if s.closing || !s.open {
 		closeFDs(fds)
 	} else {
-		s.in = append(s.in, chunk{append([]byte(nil), p...), fds})
-		s.inLen += len(p)
+		s.in.data = append(s.in.data, p...)
+		s.in.fds = append(s.in.fds, fds...)
 	}
 	s.mu.Unlock()
 	wake(s.wakeReader)
@@ -194,7 +191,7 @@ func (s *session) read() {
 			s.mu.Unlock()
 			continue
 		}
-		s.consume(len(data) - len(rest))
+		s.in.data = rest
 		oob := false
 		if req != nil {
 			req.fds = s.fds.takeLoose()
@@ -212,7 +209,6 @@ func (s *session) read() {
 		case req != nil:
 			wake(s.wakeRunner)
 		}
-		s.port.AcceptInput()
 	}
 }
 
@@ -230,21 +226,17 @@ func (s *session) nextInput(parser *qjson.Parser, gen *uint64) ([]byte, bool) {
 			parser.Reset()
 			*gen = s.gen
 		}
-		if len(s.in) > 0 && !full && !s.busy() {
-			c := &s.in[0]
-			if len(c.fds) > 0 {
-				s.fds.setLoose(c.fds)
-				c.fds = nil
+		if len(s.in.data) > 0 && !full && !s.busy() {
+			if len(s.in.fds) > 0 {
+				s.fds.setLoose(s.in.fds)
+				s.in.fds = nil
 			}
-			data := c.data
+			data := s.in.data
 			s.mu.Unlock()
 			return data, true
 		}
 		s.mu.Unlock()
-		if !full {
-			// Output may have drained, or input have been refused, since.
-			s.port.AcceptInput()
-		}
+		s.port.AcceptInput() // it may have been refused, for a reason that is gone
 		<-s.wakeReader
 	}
 }
@@ -255,15 +247,6 @@ func (s *session) busy() bool {
 		return len(s.reqs) >= queueLen
 	}
 	return len(s.reqs) > 0 || s.running
-}
-
-// consume takes n bytes off the first chunk. mu is held.
-func (s *session) consume(n int) {
-	s.inLen -= n
-	s.in[0].data = s.in[0].data[n:]
-	if len(s.in[0].data) == 0 {
-		s.in = s.in[1:]
-	}
 }
 
 // run is the goroutine that runs commands in their order.

@@ -57,8 +57,6 @@ func TestReconnect(t *testing.T) {
 	w := connect(t, set)
 	w.ask(`{"execute":"qmp_capabilities"}`,
 		`{"error": {"class": "CommandNotFound", "desc": "Capabilities negotiation is already complete, command ignored"}}`)
-	w.send(`{"execute":"x-block","id":"old"}`)
-	<-vm.blocked
 	r, pw, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
@@ -69,17 +67,18 @@ func TestReconnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Close()
-	w.send(`{"execute":"quit"} {"half`, fd)
+	w.send(`{"execute":"x-block","id":"old"} {"execute":"quit"} {"half`, fd)
+	<-vm.blocked
 	w.fe.Event(chardev.EventClosed)
-	if _, err := pw.Write([]byte("x")); err == nil {
-		t.Error("the descriptor of the old client is still open")
-	}
-	vm.block <- struct{}{} // the old command ends, its reply is for nobody
 	w.open()
+	vm.block <- struct{}{} // the old command ends, its reply is for nobody
 	w.ask(`{"execute":"query-name"}`,
 		`{"error": {"class": "CommandNotFound", "desc": "Expecting capabilities negotiation with 'qmp_capabilities'"}}`)
 	w.ask(`{"execute":"qmp_capabilities","id":1}`, `{"return": {}, "id": 1}`)
 	w.ask(`{"execute":"query-name","id":2}`, `{"return": {}, "id": 2}`)
+	if _, err := pw.Write([]byte("x")); err == nil {
+		t.Error("the descriptor of the old client is still open")
+	}
 }
 
 // Without oob, nothing overtakes: not even an error about exec-oob.

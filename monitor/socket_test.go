@@ -108,6 +108,79 @@ func TestHandshakeLosesNothing(t *testing.T) {
 			}
 		}
 		conn.Close()
+		// The next client comes when the session knows that this one is gone.
+		s := set.monitors[0].(*session)
+		for open := true; open; time.Sleep(time.Millisecond) {
+			s.mu.Lock()
+			open = s.open
+			s.mu.Unlock()
+		}
+	}
+}
+
+// Commands that were piped in are all run and answered although the end of
+// the input comes right behind them, and events go on after it.
+func TestStdioEOF(t *testing.T) {
+	_, set := newVM(t)
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outR.Close()
+	reg := &chardev.Registry{Stdin: inR, Stdout: outW}
+	c, err := reg.Add("compat_monitor0", chardev.StdioConfig{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close(); inR.Close(); outW.Close() })
+	const n = 300 // more than is read at a time
+	in := `{"execute":"qmp_capabilities"}` + strings.Repeat(`{"execute":"query-name"}`, n)
+	if _, err := inW.WriteString(in); err != nil {
+		t.Fatal(err)
+	}
+	inW.Close()
+	if err := set.Add(c, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	outR.SetReadDeadline(time.Now().Add(patience))
+	r := bufio.NewReader(outR)
+	for i := range n + 2 {
+		l, err := r.ReadString('\n')
+		if err != nil || i > 0 && l != emptyReply+"\r\n" {
+			t.Fatalf("line %d: %q, %v", i, l, err)
+		}
+	}
+	time.Sleep(20 * time.Millisecond) // the end is seen
+	set.Emit("STOP", nil)
+	if l, err := r.ReadString('\n'); !strings.Contains(l, `"event": "STOP"`) {
+		t.Errorf("%q, %v", l, err)
+	}
+}
+
+// The same over a socket of which the client shuts down its sending half.
+func TestHalfClosedSocket(t *testing.T) {
+	_, set := newVM(t)
+	conn, err := net.Dial("unix", listen(t, set))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	const n = 300
+	in := `{"execute":"qmp_capabilities"}` + strings.Repeat(`{"execute":"query-name"}`, n)
+	if _, err := conn.Write([]byte(in)); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	conn.SetReadDeadline(time.Now().Add(patience))
+	all, err := io.ReadAll(conn)
+	if got := strings.Count(string(all), emptyReply+"\r\n"); err != nil || got != n+1 {
+		t.Errorf("%d replies, %v", got, err)
 	}
 }
 
