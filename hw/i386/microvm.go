@@ -12,7 +12,6 @@ import (
 	"github.com/gqemu/gqemu/hw/intc"
 	"github.com/gqemu/gqemu/hw/isa"
 	"github.com/gqemu/gqemu/hw/machine"
-	"github.com/gqemu/gqemu/hw/nvram"
 	"github.com/gqemu/gqemu/memory"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
@@ -56,7 +55,6 @@ type Microvm struct {
 	gsi     []*qdev.IRQ
 	isaBus  *isa.Bridge
 	ged     *acpi.GEDDevice
-	fwcfg   *nvram.FwCfg
 	virtio  []*transport // lowest address first
 	serial  bool
 	hasRTC  bool

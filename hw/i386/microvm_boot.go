@@ -2,7 +2,6 @@ package i386
 
 import (
 	"fmt"
-	"strings"
 
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/hw/acpi"
@@ -101,9 +100,6 @@ func (m *Microvm) tables() (acpi.Tables, error) {
 // Reset resets all devices and vCPUs and puts what firmware would have put
 // into memory there again: the guest may have overwritten it.
 func (m *Microvm) Reset() error {
-	if err := m.fillBootOrder(); err != nil {
-		return err
-	}
 	m.host.SysBus.Reset()
 	for _, c := range m.cpus {
 		if err := c.VCPU.Reset(); err != nil {
@@ -135,13 +131,4 @@ func bootState(e boot.Entry) accel.BootState {
 		Mode: mode, RIP: e.RIP, RSI: e.RSI, RBX: e.RBX, RSP: e.RSP, CR3: e.CR3,
 		GDTBase: e.GDTBase, GDTLimit: e.GDTLimit, CodeSel: e.CS.Selector, DataSel: e.Data.Selector,
 	}
-}
-
-// bootOrder is the content of fw_cfg's file "bootorder".
-func (m *Microvm) bootOrder() []byte {
-	paths := m.host.Boot.Paths()
-	if len(paths) == 0 {
-		return nil
-	}
-	return []byte(strings.Join(paths, "\n") + "\x00")
 }

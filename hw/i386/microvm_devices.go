@@ -1,6 +1,7 @@
 package i386
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gqemu/gqemu/accel"
@@ -127,6 +128,18 @@ func (m *Microvm) initFwCfg() error {
 	if err != nil {
 		return err
 	}
-	m.fwcfg = d.(*nvram.FwCfg)
-	return m.fillFwCfg()
+	f := d.(*nvram.FwCfg)
+	smp := m.board.SMP
+	var noGraphic uint16
+	if m.board.NoGraphic {
+		noGraphic = 1
+	}
+	return errors.Join(
+		f.AddBytes(nvram.KeyUUID, m.board.UUID[:]),
+		f.AddUint16(nvram.KeyNoGraphic, noGraphic),
+		f.AddUint16(nvram.KeyNBCPUs, uint16(smp.CPUs)),
+		f.AddUint16(nvram.KeyMaxCPUs, uint16(smp.MaxCPUs)),
+		f.AddUint64(nvram.KeyRAMSize, m.board.RAM.Size()),
+		f.AddUint32(nvram.KeyIRQ0Override, 1),
+	)
 }
