@@ -160,7 +160,9 @@ type VM interface {
 	RequestPause()
 	// WaitPaused returns when no vCPU is in guest code or in a Handler.
 	// Called WITHOUT the VM lock, since a handler may be waiting for it. From
-	// a vCPU's own goroutine that vCPU counts as paused.
+	// a vCPU's own goroutine that vCPU counts as paused. It returns early if
+	// Resume or Close comes first, so look at the run state again under the
+	// lock.
 	WaitPaused()
 	// Close stops and joins all vCPUs and releases the VM. Called WITHOUT
 	// the VM lock.

@@ -1,5 +1,7 @@
 package kvm
 
+//lint:file-ignore U1000 structures of the kernel's are whole, used or not
+
 import "github.com/gqemu/gqemu/internal/sys"
 
 // What follows is linux/kvm.h and asm/kvm.h for x86-64, in Go's spelling.
@@ -96,8 +98,6 @@ const (
 	exitUnknown       = 0
 	exitException     = 1
 	exitIO            = 2
-	exitDebug         = 4
-	exitHLT           = 5
 	exitMMIO          = 6
 	exitIRQWindowOpen = 7
 	exitShutdown      = 8
@@ -105,14 +105,7 @@ const (
 	exitIntr          = 10
 	exitSetTPR        = 11
 	exitInternalError = 17
-	exitSystemEvent   = 24
 	exitIOAPICEOI     = 26
-)
-
-const (
-	systemEventShutdown = 1
-	systemEventReset    = 2
-	systemEventCrash    = 3
 )
 
 const internalErrorEmulation = 1

@@ -37,7 +37,6 @@ func (r runPage) port() uint16       { return binary.LittleEndian.Uint16(r[runUn
 func (r runPage) hardware() uint64   { return r.u64(runUnion) }
 func (r runPage) extra(i int) uint64 { return r.u64(runUnion + 8 + 8*i) }
 func (r runPage) eoiVector() uint8   { return r[runUnion] }
-func (r runPage) eventType() uint32  { return r.u32(runUnion) }
 func (r runPage) exception() uint32  { return r.u32(runUnion) }
 func (r runPage) errorCode() uint32  { return r.u32(runUnion + 4) }
 func (r runPage) suberror() uint32   { return r.u32(runUnion) }
