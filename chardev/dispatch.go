@@ -49,10 +49,16 @@ func (c *Chardev) step() bool {
 		return true
 	}
 	if !c.open && c.feOpen && len(c.in) == 0 {
-		c.feOpen = false
-		signal(c.wakeIn)
 		c.mu.Unlock()
 		fe.Event(EventClosed)
+		// Only now may the next peer be accepted: the frontend must not take
+		// it for the old one.
+		c.mu.Lock()
+		if gen == c.feGen {
+			c.feOpen = false
+		}
+		signal(c.wakeIn)
+		c.mu.Unlock()
 		return true
 	}
 	c.mu.Unlock()

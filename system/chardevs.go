@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 
 	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/cli"
@@ -27,6 +28,7 @@ func RegisterTypes(r *qom.Registry) {
 func (v *VM) createChardevs() error {
 	for _, o := range v.cfg.Chardevs {
 		var err error
+		v.messages.at(o.Loc)
 		if o.Opts != nil {
 			err = v.addChardevOpts(o.Opts)
 		} else {
@@ -94,6 +96,7 @@ func (v *VM) createSerials() error {
 			v.serials = append(v.serials, "")
 			continue
 		}
+		v.messages.at(s.Loc)
 		id, given := strings.CutPrefix(s.Filename, "chardev:")
 		if given {
 			if _, ok := v.chardevs.Get(id); !ok {
@@ -103,6 +106,7 @@ func (v *VM) createSerials() error {
 			id = fmt.Sprintf("serial%d", n)
 			cfg, err := chardev.ParseFilename(s.Filename)
 			var syntax *chardev.SyntaxError
+			v.rep.Flush(locate(cli.ShortForms(s.Filename), s.Loc))
 			if err == nil {
 				err = v.addChardev(id, cfg)
 			}
@@ -117,4 +121,35 @@ func (v *VM) createSerials() error {
 		v.serials = append(v.serials, id)
 	}
 	return nil
+}
+
+// locate gives messages a place.
+func locate(ms []cli.Message, loc cli.Loc) []cli.Message {
+	for i := range ms {
+		ms[i].Loc = loc
+	}
+	return ms
+}
+
+// messageWriter prints a chardev's messages as lines of the program, with the
+// option that made the chardev.
+type messageWriter struct {
+	rep *cli.Reporter
+
+	mu  sync.Mutex
+	loc cli.Loc // of the option that is worked off; guarded by mu
+}
+
+func (w *messageWriter) at(loc cli.Loc) {
+	w.mu.Lock()
+	w.loc = loc
+	w.mu.Unlock()
+}
+
+func (w *messageWriter) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	loc := w.loc
+	w.mu.Unlock()
+	w.rep.Error(loc, errors.New(strings.TrimSuffix(string(p), "\n")))
+	return len(p), nil
 }

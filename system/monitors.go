@@ -43,6 +43,8 @@ func (v *VM) createMonitors() error {
 		opt := monitor.Options{Mode: monitor.Readline, Pretty: o.Pretty}
 		if o.Control {
 			opt.Mode = monitor.Control
+			// Whoever types QMP at a terminal types lines.
+			c.SetEcho(true)
 		} else if o.Pretty {
 			return at(m.Loc, cli.ErrPrettyHMP())
 		}

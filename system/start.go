@@ -23,6 +23,7 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer v.abortOnSignal()()
 	for _, step := range []func() error{
 		v.createMachine,
 		v.createChardevs,
@@ -49,6 +50,25 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 		}
 	}
 	return v, nil
+}
+
+// abortOnSignal ends the wait for a chardev's peer when the process is asked to
+// end before the VM stands. stop ends the watch.
+func (v *VM) abortOnSignal() (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case s := <-v.env.Signals:
+			v.report(signalText(s))
+			v.chardevs.CloseAll()
+		case <-quit:
+		}
+	}()
+	return func() {
+		close(quit)
+		<-done
+	}
 }
 
 // ErrStart says that the reason has been printed.

@@ -33,6 +33,8 @@ type Env struct {
 	Log            zerolog.Logger
 	// Package is the package part of the version that QMP reports.
 	Package string
+	// Signals delivers what asks the process to end.
+	Signals <-chan os.Signal
 }
 
 // Accelerator makes a VM's accelerator. Its name is what -accel takes.
@@ -61,6 +63,7 @@ type VM struct {
 	env      Env
 	cfg      *cli.Config
 	rep      *cli.Reporter
+	messages *messageWriter
 	chardevs *chardev.Registry
 	commands *qapi.Registry
 	monitors *monitor.Set
@@ -127,6 +130,7 @@ func at(loc cli.Loc, err error) error {
 
 // newVM makes a VM with an empty tree.
 func newVM(cfg *cli.Config, env Env) (*VM, error) {
+	env.Stderr = &lockedWriter{w: env.Stderr}
 	v := &VM{
 		env: env, cfg: cfg, rep: cfg.Reporter(env.Stderr),
 		action: cfg.Action,
@@ -135,8 +139,9 @@ func newVM(cfg *cli.Config, env Env) (*VM, error) {
 		run:    runControl{state: StatePrelaunch},
 	}
 	v.changed.L = &v.mu
+	v.messages = &messageWriter{rep: v.rep}
 	v.chardevs = &chardev.Registry{
-		Messages:  prefixWriter{v.rep},
+		Messages:  v.messages,
 		Console:   env.Stdout,
 		Daemonize: cfg.Daemonize,
 	}
@@ -159,12 +164,16 @@ func newVM(cfg *cli.Config, env Env) (*VM, error) {
 	return v, nil
 }
 
-// prefixWriter prints a chardev's messages as lines of the program.
-type prefixWriter struct{ rep *cli.Reporter }
+// lockedWriter lets several goroutines print lines.
+type lockedWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
 
-func (w prefixWriter) Write(p []byte) (int, error) {
-	fmt.Fprintf(w.rep.W, "%s: %s", w.rep.Prog, p)
-	return len(p), nil
+func (l *lockedWriter) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(p)
 }
 
 // addMachine puts the machine, its containers and the main system bus into
@@ -235,9 +244,8 @@ func (v *VM) newClock() {
 	}
 }
 
-// Run lets the VM run until it ends, and returns the exit status. signals
-// delivers what asks the process to end.
-func (v *VM) Run(signals <-chan os.Signal) int {
+// Run lets the VM run until it ends, and returns the exit status.
+func (v *VM) Run() int {
 	if !v.cfg.Paused {
 		v.mu.Lock()
 		err := v.start()
@@ -248,7 +256,7 @@ func (v *VM) Run(signals <-chan os.Signal) int {
 	}
 	for {
 		select {
-		case s := <-signals:
+		case s := <-v.env.Signals:
 			v.report(signalText(s))
 			v.mu.Lock()
 			v.action.Shutdown = "poweroff"

@@ -4,10 +4,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/gqemu/gqemu/chardev"
@@ -17,23 +15,9 @@ import (
 
 func main() { os.Exit(run(os.Args)) }
 
-// checkFilename tells whether a chardev in the form of -serial and -qmp is
-// understood, and what QEMU says if not.
-func checkFilename(s string, mux bool) (complaint string, ok bool) {
-	if !mux && strings.HasPrefix(s, "mon:") {
-		return fmt.Sprintf("'%s' is not a valid char driver", s), false
-	}
-	_, err := chardev.ParseFilename(s)
-	var syntax *chardev.SyntaxError
-	if errors.As(err, &syntax) {
-		return syntax.Text, false
-	}
-	return "", true
-}
-
 // run is the program: command line in, exit status out.
 func run(argv []string) int {
-	cfg, err := cli.Env{Package: packageVersion(), CheckFilename: checkFilename}.Parse(argv)
+	cfg, err := cli.Env{Package: packageVersion(), CheckFilename: chardev.CheckFilename}.Parse(argv)
 	rep := cfg.Reporter(os.Stderr)
 	rep.Flush(cfg.Messages)
 	if err != nil {
@@ -70,7 +54,7 @@ func run(argv []string) int {
 	defer removePidfile()
 	vm, err := system.New(cfg, system.Env{
 		Types: types, Accelerators: accelerators(), Stdout: os.Stdout, Stderr: os.Stderr, Log: log,
-		Package: packageVersion(),
+		Package: packageVersion(), Signals: signals,
 	})
 	if errors.Is(err, system.ErrHelp) {
 		return 0
@@ -79,5 +63,5 @@ func run(argv []string) int {
 		return 1
 	}
 	daemon.ready()
-	return vm.Run(signals)
+	return vm.Run()
 }
