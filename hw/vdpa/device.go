@@ -3,6 +3,7 @@ package vdpa
 import (
 	"errors"
 	"fmt"
+	"math/bits"
 	"sync"
 
 	"github.com/gqemu/gqemu/hw/virtio"
@@ -148,6 +149,13 @@ func (d *Device) query() (s virtio.Setup, err error) {
 	if d.queueSize > s.QueueMax {
 		return s, fmt.Errorf("vhost-vdpa-device: invalid queue_size: %d (max:%d)", d.queueSize, s.QueueMax)
 	}
+	if d.queueSize&(d.queueSize-1) != 0 {
+		// The kernel takes no other size, whatever the kind of ring.
+		return s, fmt.Errorf("vhost-vdpa-device: invalid queue_size: %d (must be a power of two)", d.queueSize)
+	}
+	if s.QueueMax > 0 {
+		s.QueueMax = 1 << (bits.Len16(s.QueueMax) - 1)
+	}
 	if d.queueSize != 0 {
 		s.QueueMax = d.queueSize
 	}
@@ -168,10 +176,6 @@ func (d *Device) query() (s virtio.Setup, err error) {
 	}
 	if s.Features, err = d.be.GetFeatures(); err != nil {
 		return s, initError(err)
-	}
-	packed := s.Features&(1<<virtio.FeatureRingPacked) != 0 && d.HasProperty(virtio.FeatureRingPacked)
-	if d.queueSize&(d.queueSize-1) != 0 && !packed {
-		return s, fmt.Errorf("vhost-vdpa-device: invalid queue_size: %d (must be a power of two)", d.queueSize)
 	}
 	d.features = s.Features
 	d.dma = &dmaMap{be: d.be, rng: rng, piece: pieceSize}

@@ -2,6 +2,7 @@ package vdpa
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/gqemu/gqemu/hw/virtio"
 )
@@ -178,7 +179,9 @@ func (d *Device) broken(what string, err error) {
 	if !again {
 		d.logError(err)
 		if d.host.Report != nil {
-			d.host.Report("vhost-vdpa-device: " + what + err.Error())
+			// One line, also where undoing has failed too.
+			text := strings.ReplaceAll(what+err.Error(), "\n", "; ")
+			d.host.Report("vhost-vdpa-device: " + text)
 		}
 	}
 	d.NeedsReset()

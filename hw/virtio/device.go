@@ -275,6 +275,3 @@ func (s *State) Notify(n uint32) {
 		s.Host().Log.Error().Err(err).Str("device", s.ID()).Uint32("queue", n).Msg("virtio: kick")
 	}
 }
-
-// HasProperty tells whether the property of feature bit n is on.
-func (s *State) HasProperty(n uint) bool { return s.properties&bit(n) != 0 }

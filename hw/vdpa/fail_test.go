@@ -1,0 +1,163 @@
+package vdpa
+
+import (
+	"runtime"
+	"syscall"
+	"testing"
+)
+
+// scenario is a life in which every call is made: start, stop, cont, reset,
+// a start again, configuration, a queue taken back. It goes on whatever the
+// device does.
+func scenario(r *rig) {
+	settled := func() {
+		r.wait("end of the start", func() bool { return r.dev.state != stateStarting })
+	}
+	r.drive(2)
+	settled()
+	r.run(false)
+	r.run(true)
+	settled()
+	r.write(regStatus, 0)
+	r.drive(2)
+	settled()
+	r.Readl(base + 0x100)
+	r.Writeb(base+0x120, 1)
+	r.write(regQueueSel, 1)
+	r.write(regQueueReady, 0)
+}
+
+// Every call fails once in turn. Realize then fails, or the device shows that
+// it is broken and a reset recovers it; nothing stays mapped, open or
+// running.
+func TestEveryCallFails(t *testing.T) {
+	clean := NewRecorder("/dev/vhost-vdpa-0", 2)
+	r := newRig(t, false, clean)
+	r.Do(func() { r.dev.dma.piece = 24 << 20 })
+	realize := clean.Count()
+	scenario(r)
+	all := clean.Count()
+	if all < realize+60 {
+		t.Fatalf("the scenario makes %d calls only", all)
+	}
+	for n := 1; n <= all; n++ {
+		rec := NewRecorder("/dev/vhost-vdpa-0", 2)
+		var failed string
+		rec.Fail = func(i int, call string) error {
+			if i != n {
+				return nil
+			}
+			failed = call
+			return syscall.EIO
+		}
+		r := newMachine(t, false, rec)
+		fds, goroutines := openFDs(t), runtime.NumGoroutine()
+		err := r.plug()
+		if (n <= realize) != (err != nil) {
+			t.Fatalf("call %d, %s, fails: realize says %v", n, failed, err)
+		}
+		if err == nil {
+			r.Do(func() { r.dev.dma.piece = 24 << 20 })
+			broken := false
+			watchBroken(r, &broken)
+			scenario(r)
+			if failed == "" {
+				t.Fatalf("call %d was not made", n)
+			}
+			r.Do(func() { broken = broken || r.dev.state == stateBroken })
+			if !broken {
+				t.Errorf("call %d, %s, fails: the device never showed it", n, failed)
+			}
+			// A reset recovers.
+			r.drive(2)
+			r.Do(func() {
+				if r.dev.state != stateRunning || r.dev.Status() != 0xf {
+					t.Errorf("call %d, %s, fails: after a reset %s, %s", n, failed, r.dev.state, r.dev.Status())
+				}
+			})
+			if lines := r.reports(); len(lines) != 1 {
+				t.Errorf("call %d, %s, fails: reported %q", n, failed, lines)
+			}
+			r.unplug()
+		}
+		if err := rec.Check(); err != nil || !rec.Closed() {
+			t.Errorf("call %d, %s, fails: %v, closed %v", n, failed, err, rec.Closed())
+		}
+		if x := openFDs(t); x != fds {
+			t.Errorf("call %d, %s, fails: %d descriptors of %d", n, failed, x, fds)
+		}
+		r.waitGoroutines(goroutines)
+		if r.State.Hooks() != 0 || r.read(8) != 0 {
+			t.Errorf("call %d, %s, fails: %d hooks, device id %d", n, failed, r.State.Hooks(), r.read(8))
+		}
+	}
+}
+
+// watchBroken notes whether a report was made: each comes with state broken.
+func watchBroken(r *rig, broken *bool) {
+	report := r.Report
+	r.Report = func(text string) {
+		*broken = *broken || r.dev.state == stateBroken
+		report(text)
+	}
+}
+
+// A device that breaks leaves nothing mapped while it waits for its reset.
+func TestBrokenMapsNothing(t *testing.T) {
+	for _, call := range []string{
+		"VHOST_VDPA_GET_CONFIG offset 0 length 1", "VHOST_VDPA_SET_CONFIG offset 32 01", "VHOST_VDPA_SUSPEND",
+		"VHOST_GET_VRING_BASE queue 1",
+	} {
+		rec := NewRecorder("/dev/vhost-vdpa-0", 2)
+		r := newRig(t, false, rec)
+		r.drive(2)
+		rec.Fail = func(_ int, c string) error {
+			if c == call {
+				return syscall.EIO
+			}
+			return nil
+		}
+		r.Readb(base + 0x100)
+		r.Writeb(base+0x120, 1)
+		r.run(false)
+		if r.dev.state != stateBroken || len(rec.Mapped()) != 0 {
+			t.Errorf("%s fails: %s, mapped %v", call, r.dev.state, rec.Mapped())
+		}
+		if got := r.read(regStatus); got != 0x4f {
+			t.Errorf("%s fails: status %#x", call, got)
+		}
+		r.run(true)
+		if r.dev.state != stateBroken {
+			t.Errorf("%s fails: cont leads to %s", call, r.dev.state)
+		}
+		rec.Fail = nil
+		r.drive(1)
+		r.waitState(stateRunning)
+	}
+}
+
+// A reset that fails shows in the status after it, and the next one recovers.
+func TestResetFails(t *testing.T) {
+	rec := NewRecorder("/dev/vhost-vdpa-0", 1)
+	r := newRig(t, false, rec)
+	r.drive(1)
+	rec.Fail = func(_ int, c string) error {
+		if c == "VHOST_VDPA_SET_STATUS 0x00" {
+			return syscall.EIO
+		}
+		return nil
+	}
+	r.write(regStatus, 0)
+	if got := r.read(regStatus); got != 0x40 {
+		t.Errorf("status %#x after a reset that failed", got)
+	}
+	r.drive(1)
+	if got := r.read(regStatus); got != 0x4f || len(rec.Mapped()) != 0 {
+		t.Errorf("status %#x, mapped %v", got, rec.Mapped())
+	}
+	rec.Fail = nil
+	r.drive(1)
+	if got := r.read(regStatus); got != 0xf {
+		t.Errorf("status %#x after a reset that worked", got)
+	}
+}
