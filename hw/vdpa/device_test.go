@@ -175,7 +175,7 @@ func TestInterrupts(t *testing.T) {
 			t.Errorf("InterruptStatus %d", got)
 		}
 		r.write(regInterruptACK, 1)
-		if r.line.Level {
+		if r.high() {
 			t.Error("the line is high after the ACK")
 		}
 	}
@@ -230,7 +230,7 @@ func TestNoInterruptAcrossReset(t *testing.T) {
 		qdev.Reset(r.mmio)
 	})
 	time.Sleep(5 * time.Millisecond)
-	if got := r.read(regInterruptStatus); got != 0 || r.line.Level {
+	if got := r.read(regInterruptStatus); got != 0 || r.high() {
 		t.Errorf("InterruptStatus %d after a reset", got)
 	}
 }

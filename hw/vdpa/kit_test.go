@@ -152,6 +152,12 @@ func (r *rig) run(on bool) {
 	})
 }
 
+// high is the level of the interrupt line.
+func (r *rig) high() (level bool) {
+	r.Do(func() { level = r.line.Level })
+	return level
+}
+
 // wait waits until f, called with the VM lock, is true.
 func (r *rig) wait(what string, f func() bool) {
 	r.T.Helper()
