@@ -116,15 +116,23 @@ func (v *VM) stopNow(to RunState) error {
 	return err
 }
 
-// start makes the VM run.
-func (v *VM) start() error {
+// start makes the VM run and tells clients.
+func (v *VM) start() error { return v.resume(true) }
+
+// launch makes the VM run for the first time. QEMU does so before it lets any
+// client in, so that nobody sees the RESUME of it.
+func (v *VM) launch() error { return v.resume(false) }
+
+func (v *VM) resume(tell bool) error {
 	v.begin()
 	defer v.end()
 	if v.run.state == StateRunning {
 		return nil
 	}
 	v.run.set(StateRunning)
-	v.post("RESUME", nil)
+	if tell {
+		v.post("RESUME", nil)
+	}
 	v.host.Clock.Resume()
 	err := v.run.notify(true)
 	v.resumeVCPUs()

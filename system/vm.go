@@ -87,6 +87,7 @@ type VM struct {
 	action   cli.Action
 	wake     chan struct{} // capacity 1: serve has something to do
 	exit     int           // exit status
+	started  chan struct{} // closed when Run has brought the VM to its first state
 
 	qtest   io.Closer // the qtest server, nil for none
 	cleanup []func()
@@ -133,10 +134,11 @@ func newVM(cfg *cli.Config, env Env) (*VM, error) {
 	env.Stderr = &lockedWriter{w: env.Stderr}
 	v := &VM{
 		env: env, cfg: cfg, rep: cfg.Reporter(env.Stderr),
-		action: cfg.Action,
-		wake:   make(chan struct{}, 1),
-		pause:  make(chan struct{}),
-		run:    runControl{state: StatePrelaunch},
+		action:  cfg.Action,
+		wake:    make(chan struct{}, 1),
+		pause:   make(chan struct{}),
+		started: make(chan struct{}),
+		run:     runControl{state: StatePrelaunch},
 	}
 	v.changed.L = &v.mu
 	v.messages = &messageWriter{rep: v.rep}
@@ -248,12 +250,13 @@ func (v *VM) newClock() {
 func (v *VM) Run() int {
 	if !v.cfg.Paused {
 		v.mu.Lock()
-		err := v.start()
+		err := v.launch()
 		v.mu.Unlock()
 		if err != nil {
 			v.report(err.Error())
 		}
 	}
+	close(v.started)
 	for {
 		select {
 		case s := <-v.env.Signals:
@@ -317,8 +320,14 @@ func (v *VM) Close() {
 	}
 }
 
-// exec runs a command's body under the VM lock.
-func (v *VM) exec(_ context.Context, body func()) {
+// exec runs a command's body under the VM lock. Commands that come early wait
+// until the VM has started: no client sees it half made.
+func (v *VM) exec(ctx context.Context, body func()) {
+	select {
+	case <-v.started:
+	case <-ctx.Done():
+		return
+	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	body()
