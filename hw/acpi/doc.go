@@ -7,7 +7,8 @@
 // in [BuildMicrovm], the complete set of a microvm machine, linked for the
 // guest-physical address it will be placed at.
 //
-// Everything here is a pure function of its arguments: bytes out, no device,
-// no guest memory. Values may be used from any goroutine as long as they are
-// not modified at the same time.
+// Both are pure functions of their arguments: bytes out, no guest memory.
+// Values may be used from any goroutine as long as they are not modified at
+// the same time. Beside them stands the one device that only ACPI knows of,
+// the generic event device.
 package acpi

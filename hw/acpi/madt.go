@@ -24,8 +24,8 @@ const (
 // processor UID.
 type CPU struct {
 	APICID uint32
-	// Present is false for a slot that may only be filled later.
-	Present bool
+	// Absent marks a slot that may only be filled later.
+	Absent bool
 }
 
 // IOAPIC is an I/O interrupt controller whose first pin is the global system
@@ -68,7 +68,7 @@ func (m MADT) build(oem OEM) ([]byte, error) {
 	x2apic := false
 	for uid, cpu := range m.CPUs {
 		var flags uint32
-		if cpu.Present {
+		if !cpu.Absent {
 			flags = madtProcessorEnabled
 		}
 		if cpu.APICID <= maxXAPICID && uid < allProcessors8 {

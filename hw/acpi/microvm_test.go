@@ -12,7 +12,7 @@ import (
 func microvm() MicrovmConfig {
 	return MicrovmConfig{
 		MADT: MADT{
-			CPUs:    []CPU{{0, true}, {1, true}},
+			CPUs:    []CPU{{APICID: 0}, {APICID: 1}},
 			IOAPICs: []IOAPIC{{0, 0xfec00000, 0}, {1, 0xfec10000, 24}},
 		},
 		GED:      GED{SelectorAddr: 0xfea00000, RegsAddr: 0xfea00200, GSI: 9, PowerButton: true},
@@ -31,7 +31,7 @@ func microvm() MicrovmConfig {
 func oneIOAPIC() MicrovmConfig {
 	cfg := microvm()
 	cfg.OEM = OEM{"ACME", "TABLE"}
-	cfg.MADT.CPUs = []CPU{{0, true}, {1, false}, {2, false}}
+	cfg.MADT.CPUs = []CPU{{APICID: 0}, {1, true}, {2, true}}
 	cfg.MADT.IOAPICs = cfg.MADT.IOAPICs[:1]
 	cfg.Serial, cfg.RTC = nil, nil
 	cfg.VirtIO = []VirtIOMMIO{{Index: 7, Addr: 0xfeb00e00, GSI: 23}}
@@ -158,7 +158,7 @@ func TestTablesFitBIOSArea(t *testing.T) {
 	cfg := microvm()
 	cfg.MADT.CPUs = make([]CPU, 288)
 	for i := range cfg.MADT.CPUs {
-		cfg.MADT.CPUs[i] = CPU{uint32(i), true}
+		cfg.MADT.CPUs[i] = CPU{APICID: uint32(i)}
 	}
 	cfg.VirtIO = nil
 	for i := range 24 {
@@ -174,7 +174,7 @@ func TestTablesFitBIOSArea(t *testing.T) {
 // Processors that an 8-bit APIC id cannot name get x2APIC entries, and then
 // so does the NMI pin.
 func TestMADTUsesX2APICAbove254(t *testing.T) {
-	b, err := MADT{CPUs: []CPU{{0, true}, {254, true}, {255, true}, {300, false}}}.build(OEM{})
+	b, err := MADT{CPUs: []CPU{{APICID: 0}, {APICID: 254}, {APICID: 255}, {300, true}}}.build(OEM{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -195,7 +195,7 @@ func TestMADTUsesX2APICAbove254(t *testing.T) {
 
 // Overrides are written as they are given.
 func TestMADTOverrides(t *testing.T) {
-	b, err := MADT{CPUs: []CPU{{0, true}}, Overrides: []SourceOverride{{0, 2, 0}, {9, 9, 0xd}}}.build(OEM{})
+	b, err := MADT{CPUs: []CPU{{APICID: 0}}, Overrides: []SourceOverride{{0, 2, 0}, {9, 9, 0xd}}}.build(OEM{})
 	if err != nil {
 		t.Fatal(err)
 	}

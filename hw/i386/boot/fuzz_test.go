@@ -61,9 +61,9 @@ func loadAny(t *testing.T, kernel, disk []byte, ramLen uint64) {
 }
 
 func FuzzBzImage(f *testing.F) {
-	f.Add(fakeBzImage(fakeImageLen), []byte("disk"), uint8(32))
-	f.Add(fakeBzImage(528), []byte{}, uint8(24))
-	f.Add(fakeBzImage(528)[:700], []byte("x"), uint8(200))
+	f.Add(fakeBzImage(1040), []byte("disk"), uint8(32))
+	f.Add(fakeBzImage(1024), []byte{}, uint8(24))
+	f.Add(fakeBzImage(528)[:2300], []byte("x"), uint8(200))
 	f.Fuzz(func(t *testing.T, kernel, disk []byte, ramMiB uint8) {
 		loadAny(t, kernel, disk, uint64(ramMiB)*miB+miB)
 	})
