@@ -75,23 +75,6 @@ func NewPICPair(h *qdev.Host, bus *qdev.Bus) (*PICPair, error) {
 	return &pair, nil
 }
 
-// FirmwareInit leaves the PICs as PC firmware does: vectors 0x08 and 0x70,
-// all lines masked. A machine that enters a kernel without firmware needs
-// it: out of reset nothing is masked and line 0 is vector 0, and Linux on
-// hardware-reduced ACPI does not touch the PICs, so that the first tick of
-// the PIT would be a divide error.
-func (p *PICPair) FirmwareInit() {
-	p.Master.firmwareInit(0x08, 0xff&^cascade)
-	p.Slave.firmwareInit(0x70, 0xff)
-}
-
-func (p *PIC) firmwareInit(base, mask uint8) {
-	p.write(0, 0x11, 1) // ICW1: cascaded, ICW4 follows
-	for _, v := range []uint8{base, cascade, 0x01, mask} {
-		p.write(1, uint64(v), 1)
-	}
-}
-
 // Line is the input of ISA interrupt line n, 0 to 15.
 func (p *PICPair) Line(n int) *qdev.IRQ {
 	if n < 8 {

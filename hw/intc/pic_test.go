@@ -274,26 +274,6 @@ func TestPICInitForgetsEdges(t *testing.T) {
 	p.wantVector(t, "a new edge", 0x34)
 }
 
-// After FirmwareInit no line interrupts a guest that does not know the PICs.
-func TestPICFirmwareInit(t *testing.T) {
-	p := newPICs(t)
-	p.Do(func() {
-		p.pair.Master.Reset()
-		p.pair.Slave.Reset()
-		p.pair.FirmwareInit()
-	})
-	for n := range 16 {
-		if n == 2 {
-			continue // is the slave's output
-		}
-		p.line(n, true)
-		p.wantQuiet(t, "a masked line")
-		p.line(n, false)
-	}
-	p.Outb(0xa1, 0xfe)
-	p.wantVector(t, "line 8 unmasked", 0x70)
-}
-
 func FuzzPIC(f *testing.F) {
 	f.Add([]byte{4, 0, 0, 0x11, 0, 0, 4, 1, 0, 0x30, 0, 0, 0x80, 0x82})
 	f.Fuzz(func(t *testing.T, data []byte) {
