@@ -24,8 +24,8 @@ func RegisterTypes(r *qom.Registry) {
 		}
 		if m.max {
 			t.Properties = []*qom.Property{
-				flag("migratable", func(s *settings) *bool { return &s.migratable }),
-				flag("host-cache-info", func(s *settings) *bool { return &s.hostCache }),
+				boolean("migratable", func(s *settings) *bool { return &s.migratable }),
+				boolean("host-cache-info", func(s *settings) *bool { return &s.hostCache }),
 			}
 		}
 		r.Register(t)
@@ -57,7 +57,7 @@ func property[V any](name, typ string, get func(*CPU) V, set func(*CPU, qom.Valu
 	return qom.NewProperty(name, typ, nil, func(c *CPU) any { return get(c) }, setter, nil)
 }
 
-func flag(name string, field func(*settings) *bool) *qom.Property {
+func boolean(name string, field func(*settings) *bool) *qom.Property {
 	return property(name, "bool",
 		func(c *CPU) bool { return *field(&c.settings) },
 		func(c *CPU, v qom.Value) (err error) {
@@ -155,17 +155,17 @@ func scalarProperties() []*qom.Property {
 				}
 				return err
 			}),
-		flag("host-phys-bits", func(s *settings) *bool { return &s.hostPhysBits }),
-		flag("kvm", func(s *settings) *bool { return &s.exposeKVM }),
-		flag("check", func(s *settings) *bool { return &s.check }),
-		flag("enforce", func(s *settings) *bool { return &s.enforce }),
-		flag("x-force-features", func(s *settings) *bool { return &s.force }),
-		flag("l3-cache", func(s *settings) *bool { return &s.l3 }),
-		flag("legacy-cache", func(s *settings) *bool { return &s.legacyCache }),
-		flag("cpuid-0xb", func(s *settings) *bool { return &s.leaf0B }),
-		flag("x-vendor-cpuid-only", func(s *settings) *bool { return &s.vendorOnly }),
-		flag("full-cpuid-auto-level", func(s *settings) *bool { return &s.autoLevel }),
-		flag("pmu", func(s *settings) *bool { return &s.pmu }),
+		boolean("host-phys-bits", func(s *settings) *bool { return &s.hostPhysBits }),
+		boolean("kvm", func(s *settings) *bool { return &s.exposeKVM }),
+		boolean("check", func(s *settings) *bool { return &s.check }),
+		boolean("enforce", func(s *settings) *bool { return &s.enforce }),
+		boolean("x-force-features", func(s *settings) *bool { return &s.force }),
+		boolean("l3-cache", func(s *settings) *bool { return &s.l3 }),
+		boolean("legacy-cache", func(s *settings) *bool { return &s.legacyCache }),
+		boolean("cpuid-0xb", func(s *settings) *bool { return &s.leaf0B }),
+		boolean("x-vendor-cpuid-only", func(s *settings) *bool { return &s.vendorOnly }),
+		boolean("full-cpuid-auto-level", func(s *settings) *bool { return &s.autoLevel }),
+		boolean("pmu", func(s *settings) *bool { return &s.pmu }),
 		property("apic-id", "uint32", func(c *CPU) uint64 { return uint64(c.apicID) }, func(c *CPU, v qom.Value) error {
 			n, err := v.Uint("apic-id", 32)
 			if err == nil {

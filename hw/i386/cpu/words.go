@@ -184,11 +184,8 @@ var aliases = map[string]string{
 
 // Bits that the code below speaks of.
 const (
-	f1MTRR  = 1 << 12
-	f1PSE36 = 1 << 17
-	f1HTT   = 1 << 28
+	f1HTT = 1 << 28
 
-	f1MONITOR    = 1 << 3
 	f1PDCM       = 1 << 15
 	f1X2APIC     = 1 << 21
 	f1XSAVE      = 1 << 26
