@@ -15,9 +15,20 @@ import (
 
 func main() { os.Exit(run(os.Args)) }
 
+// checkFilename is chardev.CheckFilename in the form that cli wants: what to
+// print before "parse error", and whether all is well.
+func checkFilename(filename string, mux bool) (complaint string, ok bool) {
+	err := chardev.CheckFilename(filename, mux)
+	var syntax *chardev.SyntaxError
+	if errors.As(err, &syntax) {
+		return syntax.Text, false
+	}
+	return "", true
+}
+
 // run is the program: command line in, exit status out.
 func run(argv []string) int {
-	cfg, err := cli.Env{Package: packageVersion(), CheckFilename: chardev.CheckFilename}.Parse(argv)
+	cfg, err := cli.Env{Package: packageVersion(), CheckFilename: checkFilename}.Parse(argv)
 	rep := cfg.Reporter(os.Stderr)
 	rep.Flush(cfg.Messages)
 	if err != nil {

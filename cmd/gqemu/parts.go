@@ -7,7 +7,18 @@ import (
 	"github.com/gqemu/gqemu/accel/kvm"
 	"github.com/gqemu/gqemu/accel/qtest"
 	"github.com/gqemu/gqemu/hostmem"
+	"github.com/gqemu/gqemu/hw/acpi"
+	"github.com/gqemu/gqemu/hw/char"
+	"github.com/gqemu/gqemu/hw/i386"
+	"github.com/gqemu/gqemu/hw/i386/cpu"
+	"github.com/gqemu/gqemu/hw/intc"
+	"github.com/gqemu/gqemu/hw/isa"
 	"github.com/gqemu/gqemu/hw/machine"
+	"github.com/gqemu/gqemu/hw/nvram"
+	"github.com/gqemu/gqemu/hw/rtc"
+	"github.com/gqemu/gqemu/hw/timer"
+	"github.com/gqemu/gqemu/hw/vdpa"
+	"github.com/gqemu/gqemu/hw/virtio"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 	"github.com/gqemu/gqemu/system"
@@ -20,6 +31,17 @@ func newTypes() *qom.Registry {
 	machine.RegisterTypes(r)
 	hostmem.RegisterTypes(r)
 	system.RegisterTypes(r)
+	isa.RegisterTypes(r)
+	acpi.RegisterTypes(r)
+	char.RegisterTypes(r)
+	intc.RegisterTypes(r)
+	nvram.RegisterTypes(r)
+	rtc.RegisterTypes(r)
+	timer.RegisterTypes(r)
+	virtio.RegisterTypes(r)
+	vdpa.RegisterTypes(r)
+	cpu.RegisterTypes(r)
+	i386.RegisterTypes(r)
 	return r
 }
 

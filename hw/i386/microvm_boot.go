@@ -115,11 +115,31 @@ func (m *Microvm) Reset() error {
 	if m.image == nil {
 		return nil
 	}
+	m.quietPICs()
 	e, err := m.image.Load(mem)
 	if err != nil {
 		return err
 	}
 	return m.cpus[0].VCPU.SetBoot(bootState(e))
+}
+
+// quietPICs leaves the PICs as firmware does, initialised and masked: a kernel
+// that is told of a hardware-reduced platform never touches them, and the PIT
+// ticks from power-on.
+func (m *Microvm) quietPICs() {
+	if m.pics == nil {
+		return
+	}
+	for _, w := range []struct {
+		port  uint64
+		value byte
+	}{
+		{0x20, 0x11}, {0x21, 0x08}, {0x21, 1 << 2}, {0x21, 0x01}, // ICW1 to 4, vectors 0x08
+		{0xa0, 0x11}, {0xa1, 0x70}, {0xa1, 2}, {0xa1, 0x01}, // vectors 0x70
+		{0x21, 0xff}, {0xa1, 0xff}, // OCW1: all masked
+	} {
+		m.host.IO.Access(w.port, []byte{w.value}, true)
+	}
 }
 
 func bootState(e boot.Entry) accel.BootState {
