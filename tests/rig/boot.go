@@ -47,6 +47,7 @@ type Options struct {
 // L1 is a running machine. Its methods may be used by several goroutines.
 type L1 struct {
 	opts    Options
+	results string
 	cmd     *exec.Cmd
 	port    *os.File
 	conn    *wire.Conn
@@ -72,12 +73,17 @@ func Boot(ctx context.Context, opts Options) (*L1, error) {
 	if opts.CPUs == 0 {
 		opts.CPUs = 2
 	}
+	results, err := newResults(opts.Artifacts.Results)
+	if err != nil {
+		return nil, err
+	}
 	ours, theirs, err := socketPair()
 	if err != nil {
 		return nil, err
 	}
 	m := &L1{
 		opts:     opts,
+		results:  results,
 		port:     ours,
 		conn:     wire.NewConn(ours),
 		gone:     make(chan struct{}),
@@ -123,11 +129,44 @@ func socketPair() (ours, theirs *os.File, err error) {
 	return os.NewFile(uintptr(fds[0]), "rig port"), os.NewFile(uintptr(fds[1]), "L1 port"), nil
 }
 
+// keptRuns is how many runs' results are kept.
+const keptRuns = 20
+
+// newResults makes a run's folder, so that two runs at once do not mix, points
+// "last" to it and removes the oldest.
+func newResults(dir string) (string, error) {
+	name := fmt.Sprintf("run-%s-%d", time.Now().Format("20060102-150405.000"), os.Getpid())
+	if err := os.MkdirAll(filepath.Join(dir, name), 0o755); err != nil {
+		return "", err
+	}
+	link := filepath.Join(dir, "last")
+	if err := os.Remove(link); err != nil && !os.IsNotExist(err) {
+		return "", err
+	}
+	// Of two runs that start at once either may be the last.
+	if err := os.Symlink(name, link); err != nil && !os.IsExist(err) {
+		return "", err
+	}
+	runs, err := filepath.Glob(filepath.Join(dir, "run-*"))
+	if err != nil {
+		return "", err
+	}
+	for _, old := range runs[:max(0, len(runs)-keptRuns)] { // Glob sorts
+		if err := os.RemoveAll(old); err != nil {
+			return "", err
+		}
+	}
+	return filepath.Join(dir, name), nil
+}
+
+// Results is this run's folder, which L1 sees by the same path and can write
+// to.
+func (m *L1) Results() string { return m.results }
+
 // shares are all of L1's, with the tags they are mounted by. The root's is
 // mounted by L1's init.
-func (o *Options) shares() []Share {
-	r := o.Artifacts.Results
-	return append([]Share{{Host: "/", ReadOnly: true}, {Host: r, Path: r}}, o.Shares...)
+func (m *L1) shares() []Share {
+	return append([]Share{{Host: "/", ReadOnly: true}, {Host: m.results, Path: m.results}}, m.opts.Shares...)
 }
 
 func shareTag(i int) string {
@@ -137,7 +176,8 @@ func shareTag(i int) string {
 	return "rig" + strconv.Itoa(i)
 }
 
-func (o *Options) arguments() []string {
+func (m *L1) arguments() []string {
+	o := &m.opts
 	args := []string{
 		"-M", "q35", "-accel", "tcg,thread=multi", "-cpu", "max,+svm",
 		"-smp", strconv.Itoa(o.CPUs), "-m", strconv.Itoa(o.MemoryMiB),
@@ -149,7 +189,7 @@ func (o *Options) arguments() []string {
 		"-chardev", "socket,id=rig,fd=3",
 		"-device", "virtserialport,chardev=rig,name=" + wire.PortName,
 	}
-	for i, s := range o.shares() {
+	for i, s := range m.shares() {
 		// A comma is doubled in QEMU's option grammar.
 		a := "local,path=" + strings.ReplaceAll(s.Host, ",", ",,") + ",mount_tag=" + shareTag(i) +
 			",security_model=none,multidevs=remap"
@@ -162,7 +202,7 @@ func (o *Options) arguments() []string {
 }
 
 func (m *L1) startEmulator(port *os.File) error {
-	m.cmd = exec.Command("qemu-system-x86_64", m.opts.arguments()...)
+	m.cmd = exec.Command("qemu-system-x86_64", m.arguments()...)
 	m.cmd.ExtraFiles = []*os.File{port}
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{
 		// Killed with us, however we die; and not by the terminal's Ctrl-C,
@@ -170,7 +210,7 @@ func (m *L1) startEmulator(port *os.File) error {
 		Pdeathsig: syscall.SIGKILL,
 		Setpgid:   true,
 	}
-	log, err := os.Create(filepath.Join(m.opts.Artifacts.Results, "l1-console.log"))
+	log, err := os.Create(filepath.Join(m.results, "l1-console.log"))
 	if err != nil {
 		return err
 	}
@@ -205,7 +245,7 @@ func (m *L1) startEmulator(port *os.File) error {
 // setup is what the agent prepares.
 func (m *L1) setup() wire.Setup {
 	var s wire.Setup
-	for i, share := range m.opts.shares() {
+	for i, share := range m.shares() {
 		if i > 0 {
 			s.Mounts = append(s.Mounts, wire.Mount{Tag: shareTag(i), Path: share.Path, ReadOnly: share.ReadOnly})
 		}

@@ -49,7 +49,7 @@ func isCheckout(gomod string) bool {
 type Artifacts struct {
 	Checkout string
 	Dir      string // the cache, <checkout>/.cache/rig
-	Results  string // the folder that L1 can write to
+	Results  string // the folder of all runs' results
 
 	Release string // the kernel's release, such as 6.1.0-56-amd64; not a path
 	BzImage string // Debian's vmlinuz

@@ -37,7 +37,7 @@ func (m *L1) Environ() []string {
 		"GQEMU_RIG_BZIMAGE=" + a.BzImage,
 		"GQEMU_RIG_VMLINUX=" + a.VMLinux,
 		"GQEMU_RIG_INITRD=" + a.L2Init,
-		"GQEMU_RIG_RESULTS=" + a.Results,
+		"GQEMU_RIG_RESULTS=" + m.results,
 	}
 	for _, v := range os.Environ() {
 		if name, _, _ := strings.Cut(v, "="); strings.HasPrefix(name, "GQEMU_") {
