@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/accel/qtest"
 	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/cli"
 	"github.com/gqemu/gqemu/clock"
@@ -89,7 +90,7 @@ type VM struct {
 	exit     int           // exit status
 	started  chan struct{} // closed when Run has brought the VM to its first state
 
-	qtest   io.Closer // the qtest server, nil for none
+	qtest   *qtest.Server // nil for none
 	cleanup []func()
 }
 
@@ -257,6 +258,9 @@ func (v *VM) Run() int {
 		}
 	}
 	close(v.started)
+	if v.qtest != nil {
+		v.qtest.Serve()
+	}
 	for {
 		select {
 		case s := <-v.env.Signals:

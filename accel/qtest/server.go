@@ -29,14 +29,24 @@ type Server struct {
 	out         []byte
 	intercepted qdev.Device
 	levels      map[int]bool // of the intercepted pins, as last told
+	serving     bool         // set by Serve
 	closed      bool
 }
 
-// NewServer serves the client of port. log, if not nil, gets a copy of the
-// conversation.
+// NewServer takes port for the client, which is listened to from Serve on. log,
+// if not nil, gets a copy of the conversation.
 func NewServer(h *qdev.Host, port *chardev.Chardev, log io.Writer) (*Server, error) {
 	s := &Server{host: h, port: port, log: log}
 	return s, port.Attach(s)
+}
+
+// Serve lets the client in, once the machine is complete. Called without the VM
+// lock.
+func (s *Server) Serve() {
+	s.host.Lock.Lock()
+	s.serving = true
+	s.host.Lock.Unlock()
+	s.port.AcceptInput()
 }
 
 // Close takes the server off its chardev. Called without the VM lock.
@@ -53,7 +63,7 @@ func (s *Server) Close() error {
 func (s *Server) CanReceive() int {
 	s.host.Lock.Lock()
 	defer s.host.Lock.Unlock()
-	if len(s.out) > 0 {
+	if !s.serving || len(s.out) > 0 {
 		return 0
 	}
 	return 4096

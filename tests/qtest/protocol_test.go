@@ -30,8 +30,8 @@ func TestAnswerFormats(t *testing.T) {
 		{"readb 010000", "OK 0x00000000000000ff"},
 		{"writew 0x1000 1", "OK"},
 		{"writel 0x1004 2", "OK"},
-		{"read 0x1000 8", "OK 0x0100667702000000"},
-		{"b64read 0x1000 8", "OK AQBmdwIAAAA="},
+		{"read 0x1000 8", "OK 0x0100665502000000"},
+		{"b64read 0x1000 8", "OK AQBmVQIAAAA="},
 		{"write 0x2000 4 0xa1b2c3d4", "OK"},
 		{"read 0x2000 5", "OK 0xa1b2c3d400"},
 		{"write 0x2000 4 0xff", "OK"},
@@ -115,7 +115,7 @@ func TestPipelining(t *testing.T) {
 	m.Send(b.String())
 	for i := range n {
 		equal(t, "write", m.Answer(), []string{"OK"})
-		equal(t, "read", m.Answer(), []string{fmt.Sprintf("OK %#018x", i)})
+		equal(t, "read", m.Answer(), []string{fmt.Sprintf("OK 0x%016x", i)})
 	}
 	for _, c := range "readl 0x10004\n" {
 		m.Send(string(c))
