@@ -33,9 +33,9 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 		v.createQtest,
 		v.createObjects,
 		v.createMonitors,
-		v.initMachine,
-		v.createDevices,
-		v.complete,
+		v.locked(v.initMachine),
+		v.locked(v.createDevices),
+		v.locked(v.complete),
 	} {
 		if err := step(); err != nil {
 			help := errors.Is(err, ErrHelp)
@@ -50,6 +50,16 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 		}
 	}
 	return v, nil
+}
+
+// locked runs a step under the VM lock: what it makes may be called from
+// chardevs at once.
+func (v *VM) locked(step func() error) func() error {
+	return func() error {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return step()
+	}
 }
 
 // abortOnSignal ends the wait for a chardev's peer when the process is asked to
@@ -360,8 +370,6 @@ func deviceRequest(args map[string]any, json bool) (qdev.Request, error) {
 // complete ends the construction: from here devices are hotplugged.
 func (v *VM) complete() error {
 	v.warnGlobals()
-	v.mu.Lock()
-	defer v.mu.Unlock()
 	v.host.Ready = true
 	if err := v.machine.Complete(); err != nil {
 		return err
