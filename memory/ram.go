@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/gqemu/gqemu/internal/errno"
 	"github.com/gqemu/gqemu/internal/sys"
 )
 
@@ -29,7 +30,7 @@ func NewAnonRAM(name string, size uint64) (*RAM, error) {
 	size = PageAlign(size)
 	if err := unix.Ftruncate(fd, int64(size)); err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("cannot set up guest memory '%s': %w", name, err)
+		return nil, fmt.Errorf("cannot set up guest memory '%s': %s", name, errno.Text(err))
 	}
 	return mapRAM(name, fd, size, true)
 }
@@ -64,7 +65,7 @@ func mapRAM(name string, fd int, size uint64, shared bool) (*RAM, error) {
 	data, err := unix.Mmap(fd, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_NORESERVE)
 	if err != nil {
 		unix.Close(fd)
-		return nil, fmt.Errorf("cannot set up guest memory '%s': %w", name, err)
+		return nil, fmt.Errorf("cannot set up guest memory '%s': %s", name, errno.Text(err))
 	}
 	return &RAM{name: name, data: data, fd: fd}, nil
 }

@@ -20,7 +20,7 @@ func (v *VM) createRAM() error {
 				continue
 			}
 			if err := v.createObject(o); err != nil {
-				return at(o.Loc, err)
+				return err
 			}
 			b, ok := qom.Child(v.objects, o.ID).(*hostmem.Backend)
 			if !ok {
@@ -68,12 +68,14 @@ func (v *VM) createObjects() error {
 			continue
 		}
 		if err := v.createObject(o); err != nil {
-			return at(o.Loc, err)
+			return err
 		}
 	}
 	return nil
 }
 
+// createObject makes an object. What goes wrong has no place on the command
+// line in QEMU's messages: objects are made long after it was read.
 func (v *VM) createObject(o *cli.ObjectOpt) error {
 	obj, err := v.env.Types.New(o.Type)
 	if err != nil {

@@ -111,7 +111,21 @@ func (v *VM) createMachine() error {
 	if err := v.addMachine(t); err != nil {
 		return err
 	}
-	return v.cfg.DefaultDevices(cli.MachineDefaults{NoSerial: v.class.NoSerial, NoParallel: true})
+	if err := v.cfg.DefaultDevices(cli.MachineDefaults{NoSerial: v.class.NoSerial, NoParallel: true}); err != nil {
+		return err
+	}
+	return v.checkVGA()
+}
+
+// checkVGA reads the argument of -vga, which no machine here has a use for.
+func (v *VM) checkVGA() error {
+	if !v.cfg.HasVGA {
+		return nil
+	}
+	onPC := func(name string) bool { return name != "tcx" && name != "cg3" }
+	card, err := cli.CheckVGA(v.cfg.VGA, onPC)
+	v.unusedVGA = err == nil && card != "none"
+	return err
 }
 
 func (v *VM) machineType(name string) *qom.Type {
@@ -339,8 +353,14 @@ func deviceRequest(args map[string]any, json bool) (qdev.Request, error) {
 		return qom.JSON(val).Str(name)
 	}
 	var err error
+	if _, ok := args["driver"]; !ok {
+		return r, fmt.Errorf("Parameter 'driver' is missing")
+	}
 	if r.Driver, err = text("driver"); err != nil {
 		return r, err
+	}
+	if r.Driver == "" {
+		return r, fmt.Errorf("'' is not a valid device model name")
 	}
 	if r.ID, err = text("id"); err != nil {
 		return r, err
@@ -370,6 +390,9 @@ func deviceRequest(args map[string]any, json bool) (qdev.Request, error) {
 // complete ends the construction: from here devices are hotplugged.
 func (v *VM) complete() error {
 	v.warnGlobals()
+	if v.unusedVGA {
+		v.rep.Warn(cli.Loc{}, cli.UnusedVGAWarning)
+	}
 	v.host.Ready = true
 	if err := v.machine.Complete(); err != nil {
 		return err

@@ -77,6 +77,8 @@ type VM struct {
 	mainRAM  *hostmem.Backend   // behind -m, nil for none
 	serials  []string           // chardev ids of -serial, "" for none
 
+	unusedVGA bool // -vga asks for a card
+
 	root, objects, chardevObjects qom.Object
 
 	run      runControl
