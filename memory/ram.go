@@ -62,7 +62,8 @@ func mapRAM(name string, fd int, size uint64, shared bool) (*RAM, error) {
 	if !shared {
 		flags = unix.MAP_PRIVATE
 	}
-	data, err := unix.Mmap(fd, 0, int(size), unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_NORESERVE)
+	// Aligned so that the kernel can back it with huge pages.
+	data, err := sys.MmapAligned(fd, int(size), sys.HugePage, unix.PROT_READ|unix.PROT_WRITE, flags|unix.MAP_NORESERVE)
 	if err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("cannot set up guest memory '%s': %s", name, errno.Text(err))
@@ -98,7 +99,7 @@ func (r *RAM) Close() error {
 	if r.data == nil {
 		return nil
 	}
-	err := unix.Munmap(r.data)
+	err := sys.Munmap(r.data)
 	r.data = nil
 	if e := unix.Close(r.fd); err == nil {
 		err = e
