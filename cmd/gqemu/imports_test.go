@@ -14,7 +14,7 @@ const module = "github.com/gqemu/gqemu/"
 var allowed = map[string]string{
 	"internal/": "internal/sys",
 	"qom":       "",
-	"memory":    "internal/sys",
+	"memory":    "internal/sys internal/errno",
 	"clock":     "",
 	"accel":     "memory",
 	"chardev":   "internal/sys internal/errno",
@@ -28,7 +28,7 @@ var allowed = map[string]string{
 	"accel/qtest":  "accel chardev memory qdev qom",
 	"hw/machine":   "accel memory qdev qom",
 	"hw/i386/boot": "internal/errno",
-	"hw/i386/cpu":  "accel hw/machine qdev qom",
+	"hw/i386/cpu":  "accel hw/machine memory qdev qom",
 	"hw/i386":      "accel memory qdev qom hw/",
 	"hw/":          "accel chardev clock memory qdev qom internal/sys internal/errno hw/isa hw/virtio",
 	"hw/hwtest":    "accel chardev clock memory qdev qom",

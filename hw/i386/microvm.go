@@ -193,6 +193,8 @@ func (m *Microvm) initCPUs() error {
 	if model.Name == "" {
 		model.Name = "qemu64"
 	}
+	// There is no guest here to be migrated to a host with fewer.
+	model.Features = append([]machine.CPUFeature{{Name: "host-phys-bits", Value: "on"}}, model.Features...)
 	for i := range m.board.SMP.CPUs {
 		c, err := cpu.New(m.host, m.board.Accel, model, m.board.SMP, i)
 		if err != nil {

@@ -3,6 +3,7 @@ package i386
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/hw/acpi"
@@ -39,10 +40,10 @@ func (m *Microvm) initVirtio() error {
 	return nil
 }
 
-// plugged lists the transports that have a device, lowest address first.
+// plugged lists the transports that have a device, highest address first.
 func (m *Microvm) plugged() []*transport {
 	var out []*transport
-	for _, t := range m.virtio {
+	for _, t := range slices.Backward(m.virtio) {
 		for _, b := range t.dev.Qdev().Buses() {
 			if len(b.Devices()) > 0 {
 				out = append(out, t)
@@ -93,7 +94,10 @@ func (m *Microvm) initISA() error {
 	}
 	// KVM guests have kvmclock: by default the RTC is for the others.
 	if m.rtc == "on" || m.rtc == "auto" && m.board.Accel.Name() != "kvm" {
-		if _, err := h.Create("mc146818rtc", bus, nil); err != nil {
+		_, err := h.Create("mc146818rtc", bus, func(d qdev.Device) error {
+			return qom.Set(d, "base_year", qom.JSON(int64(2000)))
+		})
+		if err != nil {
 			return err
 		}
 		m.hasRTC = true

@@ -30,7 +30,7 @@ type job struct {
 
 func (j *job) run(ctx context.Context) error {
 	socket := filepath.Join(j.dir, "qmp.sock")
-	args := []string{"-M", "microvm", "-accel", "kvm", "-cpu", "max", "-m", "512m", "-smp", "2",
+	args := []string{"-M", "microvm", "-accel", "kvm", "-m", "512m", "-smp", "2",
 		"-kernel", j.kernel, "-initrd", j.initrd, "-append", "console=ttyS0 panic=-1",
 		"-nodefaults", "-display", "none", "-serial", "stdio",
 		"-qmp", "unix:" + socket + ",server=on,wait=off"}
