@@ -36,7 +36,7 @@ var allowed = map[string]string{
 	"cmd/gqemu":    "accel accel/kvm accel/qtest chardev cli hostmem hw/ qdev qom system internal/errno",
 	"tests/qtest":  "",
 	"tests/qtest/": "tests/qtest",
-	"tests/rig/":   "tests/rig/ accel/kvm",
+	"tests/rig/":   "tests/rig tests/rig/ accel/kvm",
 	"tests/rig":    "tests/rig/",
 }
 

@@ -4,6 +4,8 @@
 package machine
 
 import (
+	"fmt"
+
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/memory"
 	"github.com/gqemu/gqemu/qdev"
@@ -136,13 +138,13 @@ func RegisterTypes(r *qom.Registry) {
 		Properties: []*qom.Property{
 			str("kernel", "Linux kernel image file", func(s *State) *string { return &s.Kernel }),
 			str("dt-compatible", `Overrides the "compatible" property of the dt root node`, func(s *State) *string { return &s.DTCompatible }),
-			{Name: "memory", Type: "MemorySizeConfiguration", Description: "Memory size configuration", Get: getMemory},
+			{Name: "memory", Type: "MemorySizeConfiguration", Description: "Memory size configuration", Get: getMemory, Set: fixed("memory")},
 			str("initrd", "Linux initial ramdisk file", func(s *State) *string { return &s.Initrd }),
 			boolean("graphics", "Set on/off to enable/disable graphics emulation", true, func(s *State) *bool { return &s.Graphics }),
 			boolean("usb", "Set on/off to enable/disable usb", false, func(s *State) *bool { return &s.USB }),
 			str("firmware", "Firmware image", func(s *State) *string { return &s.Firmware }),
 			str("memory-encryption", "Set memory encryption object to use", func(s *State) *string { return &s.MemoryEncryption }),
-			{Name: "smp", Type: "SMPConfiguration", Description: "CPU topology", Get: getSMP},
+			{Name: "smp", Type: "SMPConfiguration", Description: "CPU topology", Get: getSMP, Set: fixed("smp")},
 			boolean("dump-guest-core", "Include guest memory in a core dump", true, func(s *State) *bool { return &s.DumpGuestCore }),
 			str("dumpdtb", "Dump current dtb to a file and quit", func(s *State) *string { return &s.DumpDTB }),
 			{Name: "memory-backend", Type: "link<memory-backend>",
@@ -152,7 +154,8 @@ func RegisterTypes(r *qom.Registry) {
 						return qom.Path(b), nil
 					}
 					return "", nil
-				}},
+				},
+				Set: fixed("memory-backend")},
 			str("dtb", "Linux kernel device tree file", func(s *State) *string { return &s.DTB }),
 			boolean("mem-merge", "Enable/disable memory merge support", true, func(s *State) *bool { return &s.MemMerge }),
 			str("append", "Linux kernel command line", func(s *State) *string { return &s.Append }),
@@ -163,6 +166,13 @@ func RegisterTypes(r *qom.Registry) {
 		Name: "none-machine", Parent: "machine", New: func() qom.Object { return new(none) },
 		Class: &Class{Name: "none", Desc: "empty machine", MaxCPUs: 1, NoSerial: true, RAMID: "ram"},
 	})
+}
+
+// fixed is the setter of a property that only the command line can set.
+func fixed(name string) func(qom.Object, qom.Value) error {
+	return func(qom.Object, qom.Value) error {
+		return fmt.Errorf("Property '%s' cannot be changed once the machine is made", name)
+	}
 }
 
 func getMemory(o qom.Object) (any, error) {
