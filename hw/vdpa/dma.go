@@ -50,8 +50,8 @@ type dmaMap struct {
 	pins     pinState
 }
 
-// pinState tells whether mapping memory makes it resident. Some devices take
-// memory without pinning it; prefaulting for them would only cost memory.
+// pinState tells whether mapping memory pins it. Some devices (VDUSE) do not;
+// making memory resident for them would only cost memory.
 type pinState int
 
 const (
@@ -131,26 +131,33 @@ func (d *dmaMap) add(pieces []mapping, canceled func() bool) error {
 
 // update maps one piece.
 func (d *dmaMap) update(p mapping, canceled func() bool) error {
-	before := uint64(0)
-	switch d.pins {
-	case pinsUnknown:
-		before = pinnedBytes()
-	case pinsYes:
-		if !prefault(p, canceled) {
-			return errCanceled
-		}
+	if d.pins == pinsYes && !settlePages(p, canceled) {
+		return errCanceled
 	}
 	if err := d.be.UpdateIOTLB(p.iova, p.mem, p.perm); err != nil {
 		return err
 	}
 	d.mapped = append(d.mapped, p)
-	if d.pins == pinsUnknown {
-		d.pins = pinsNo
-		if pinnedBytes() >= before+p.size() {
-			d.pins = pinsYes
-		}
-	}
 	return nil
+}
+
+// probe finds out, with one page, whether the device pins what is mapped.
+func (d *dmaMap) probe(p mapping) error {
+	page := p.mem[:os.Getpagesize()]
+	before := pinnedBytes()
+	if err := d.be.UpdateIOTLB(p.iova, page, p.perm); err != nil {
+		return err
+	}
+	d.pins = pinsNo
+	if pinnedBytes() > before {
+		d.pins = pinsYes
+	}
+	err := d.be.InvalidateIOTLB(p.iova, uint64(len(page)))
+	if err != nil {
+		// It is still there, and is to be taken out.
+		d.mapped = append(d.mapped, mapping{p.iova, page, p.perm})
+	}
+	return err
 }
 
 // removeAll takes everything out of the IOTLB, by the pieces that went in.
@@ -190,7 +197,14 @@ func (d *dmaMap) batched(f func() error) error {
 
 // start maps pieces on the goroutine of a start.
 func (d *dmaMap) start(pieces []mapping, canceled func() bool) error {
-	return d.batched(func() error { return d.add(pieces, canceled) })
+	return d.batched(func() error {
+		if d.pins == pinsUnknown && len(pieces) > 0 {
+			if err := d.probe(pieces[0]); err != nil {
+				return err
+			}
+		}
+		return d.add(pieces, canceled)
+	})
 }
 
 // settle makes the map live after a start: it catches up with what changed

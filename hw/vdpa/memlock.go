@@ -11,31 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// prefaultStep is how much memory is made resident at a time, in bytes: the
-// mmap_lock is free in between, and a start that is called off ends soon.
-const prefaultStep = 4 << 20
-
-// prefault makes a piece resident, so that pinning it is short. It tells
-// whether it got to the end; failing to prefault does not matter, since
-// pinning does the same.
-func prefault(p mapping, canceled func() bool) bool {
-	advice := unix.MADV_POPULATE_WRITE
-	if p.perm&PermWrite == 0 {
-		advice = unix.MADV_POPULATE_READ
-	}
-	for mem := p.mem; len(mem) > 0; {
-		if canceled() {
-			return false
-		}
-		n := min(len(mem), prefaultStep)
-		if unix.Madvise(mem[:n], advice) != nil {
-			return true // before Linux 5.14, or what pinning will report
-		}
-		mem = mem[n:]
-	}
-	return true
-}
-
 // pinnedBytes is how much memory of this process is pinned, as far as the
 // kernel tells.
 func pinnedBytes() uint64 {

@@ -190,6 +190,10 @@ func (d *Device) mapMemory(op *startOp) error {
 		if why := d.memlock().shortfall(total(op.plan.pieces), total(d.dma.mapped)); why != "" {
 			return fmt.Errorf("%w (%s)", err, why)
 		}
+		if n := entryLimit(); n != "" {
+			// The kernel says EFAULT for everything.
+			return fmt.Errorf("%w (vhost_vdpa takes at most %s runs of pages, max_iotlb_entries)", err, n)
+		}
 	}
 	return err
 }
