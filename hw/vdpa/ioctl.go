@@ -10,14 +10,14 @@ type (
 		fd    int32
 	}
 	vringAddr struct {
-		index, flags                uint32
+		index, _                    uint32 // no flags
 		desc, used, avail, logGuest uint64
 	}
 	iovaRange struct{ first, last uint64 }
 	// iotlbMsg is struct vhost_msg_v2 with its struct vhost_iotlb_msg; 72
 	// bytes.
 	iotlbMsg struct {
-		typ, asid         uint32
+		typ, _            uint32 // address space 0
 		iova, size, uaddr uint64
 		perm, op          uint8
 		_                 [38]byte
