@@ -8,6 +8,7 @@ import (
 
 	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/cli"
+	"github.com/gqemu/gqemu/monitor"
 	"github.com/gqemu/gqemu/qom"
 )
 
@@ -63,7 +64,7 @@ var ErrHelp = errors.New("help was asked for")
 // addChardevFilename makes a chardev from the older form. What is no address
 // at all is reported in two lines.
 func (v *VM) addChardevFilename(id, filename string, loc cli.Loc) error {
-	cfg, err := chardev.ParseFilename(filename)
+	cfg, err := chardev.ParseMuxFilename(filename)
 	var syntax *chardev.SyntaxError
 	if errors.As(err, &syntax) {
 		if syntax.Text != "" {
@@ -81,7 +82,18 @@ func (v *VM) addChardev(id string, cfg chardev.Config) error {
 	if _, err := v.chardevs.Add(id, cfg); err != nil {
 		return err
 	}
-	o, err := v.env.Types.New("chardev-" + cfg.Backend())
+	backend := cfg.Backend()
+	if cfg.Multiplexed() {
+		if err := v.addChardevObject(chardev.BaseID(id), backend); err != nil {
+			return err
+		}
+		backend = "mux"
+	}
+	return v.addChardevObject(id, backend)
+}
+
+func (v *VM) addChardevObject(id, backend string) error {
+	o, err := v.env.Types.New("chardev-" + backend)
 	if err != nil {
 		return err
 	}
@@ -104,11 +116,16 @@ func (v *VM) createSerials() error {
 			}
 		} else {
 			id = fmt.Sprintf("serial%d", n)
-			cfg, err := chardev.ParseFilename(s.Filename)
+			cfg, err := chardev.ParseMuxFilename(s.Filename)
 			var syntax *chardev.SyntaxError
 			v.rep.Flush(locate(cli.ShortForms(s.Filename), s.Loc))
 			if err == nil {
 				err = v.addChardev(id, cfg)
+			}
+			if err == nil && cfg.Multiplexed() {
+				// "mon:": the serial port, which comes later, then takes the focus.
+				c, _ := v.chardevs.Get(id)
+				err = v.monitors.Add(c, monitor.Options{Mode: monitor.Readline})
 			}
 			if err != nil {
 				if !errors.As(err, &syntax) || syntax.Text != "" {

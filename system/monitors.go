@@ -55,6 +55,20 @@ func (v *VM) createMonitors() error {
 	return nil
 }
 
+// openMuxes lets the monitors and serial ports that share a chardev begin, now that the focus is
+// where it stays.
+func (v *VM) openMuxes() error {
+	v.chardevs.OpenMuxes()
+	return nil
+}
+
+// quitByKey ends the VM as the command quit does.
+func (v *VM) quitByKey() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.requestShutdown(CauseHostQuit)
+}
+
 func (v *VM) registerEvents() {
 	r := v.commands
 	qapi.RegisterEvent[ShutdownEvent](r, "SHUTDOWN")

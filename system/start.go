@@ -36,6 +36,7 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 		v.locked(v.initMachine),
 		v.locked(v.createDevices),
 		v.locked(v.complete),
+		v.openMuxes,
 	} {
 		if err := step(); err != nil {
 			help := errors.Is(err, ErrHelp)

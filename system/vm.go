@@ -149,7 +149,9 @@ func newVM(cfg *cli.Config, env Env) (*VM, error) {
 		Messages:  v.messages,
 		Console:   env.Stdout,
 		Daemonize: cfg.Daemonize,
+		Quit:      v.quitByKey,
 	}
+	v.chardevs.HoldMuxes()
 	var err error
 	newContainer := func(parent qom.Object, name string) qom.Object {
 		o, e := env.Types.New("container")

@@ -53,6 +53,11 @@ func run(argv []string) int {
 	if done != nil {
 		return *done
 	}
+	if name := cfg.Name.Process; name != "" {
+		if err := setProcessName(name); err != nil {
+			rep.Error(cli.Loc{}, err)
+		}
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
 	signal.Ignore(syscall.SIGPIPE)
