@@ -7,6 +7,7 @@ import (
 
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/hw/acpi"
+	"github.com/gqemu/gqemu/hw/i386/boot"
 	"github.com/gqemu/gqemu/hw/intc"
 	"github.com/gqemu/gqemu/hw/nvram"
 	"github.com/gqemu/gqemu/qdev"
@@ -138,7 +139,13 @@ func (m *Microvm) initFwCfg() error {
 	if m.board.NoGraphic {
 		noGraphic = 1
 	}
+	// Firmware reserves what it needs of it itself.
+	ram := []boot.Range{{Size: m.lowRAM(), Type: boot.E820RAM}}
+	if rest := m.board.RAM.Size() - m.lowRAM(); rest > 0 {
+		ram = append(ram, boot.Range{Addr: above4G, Size: rest, Type: boot.E820RAM})
+	}
 	return errors.Join(
+		f.AddFile("etc/e820", boot.EncodeE820(ram)),
 		f.AddBytes(nvram.KeyUUID, m.board.UUID[:]),
 		f.AddUint16(nvram.KeyNoGraphic, noGraphic),
 		f.AddUint16(nvram.KeyNBCPUs, uint16(smp.CPUs)),

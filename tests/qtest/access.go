@@ -56,6 +56,9 @@ func (m *Machine) Writeq(addr uint64, v uint64) { m.t.Helper(); m.Command("write
 // Read reads n bytes of guest memory.
 func (m *Machine) Read(addr uint64, n int) []byte {
 	m.t.Helper()
+	if n == 0 {
+		return nil
+	}
 	s := m.Command("read %#x %#x", addr, n)
 	if len(s) != 2+2*n || s[:2] != "0x" {
 		m.t.Fatalf("read %#x %#x: %d digits, %.20q", addr, n, len(s), s)

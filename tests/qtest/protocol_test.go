@@ -226,19 +226,8 @@ func TestInterceptIn(t *testing.T) {
 	}
 }
 
-// TestInterceptOut: the output of a device is told and reaches nothing any
-// more.
-func TestInterceptOut(t *testing.T) {
-	t.Parallel()
-	m := microvm(t, "-chardev", "null,id=s0", "-serial", "chardev:s0")
-	path := findType(t, m.QMP, "/machine/unattached", "isa-serial")
-	if _, err := m.CommandErr("irq_intercept_out %s", path); err != nil {
-		t.Fatal(err)
-	}
-}
-
-// TestInterceptEndsWithItsClient: the levels of a client that went away do not
-// reach the next one.
+// TestQtestServerSocket: one client after the other, half a command of one does
+// not reach the next.
 func TestQtestServerSocket(t *testing.T) {
 	t.Parallel()
 	dir := ShortDir(t)
