@@ -17,8 +17,13 @@ const (
 	// EventClosed says that the peer is gone. All input that came before it has been delivered,
 	// unless the frontend refused it for more than a second after the peer's departure.
 	EventClosed
-	// EventBreak is a break condition on the line. No backend of this package raises it yet.
+	// EventBreak is a break condition on the line. A multiplexer raises it for its break key.
 	EventBreak
+	// EventMuxIn and EventMuxOut say that a frontend of a multiplexer got the focus and lost it.
+	// They alternate, and come independently of the others: the first EventMuxIn may precede
+	// EventOpened.
+	EventMuxIn
+	EventMuxOut
 )
 
 // String returns the event's name as QEMU's trace output spells it.
@@ -30,13 +35,17 @@ func (e Event) String() string {
 		return "CLOSED"
 	case EventBreak:
 		return "BREAK"
+	case EventMuxIn:
+		return "MUX_IN"
+	case EventMuxOut:
+		return "MUX_OUT"
 	}
 	return fmt.Sprintf("Event(%d)", int(e))
 }
 
 // Frontend is what a device or monitor attaches to a [Chardev].
 //
-// All calls come from one goroutine of the Chardev, so there are never two at once, and the
+// All calls come from one goroutine of the Chardev (of a multiplexer's base), so there are never two at once, and the
 // Chardev holds no lock of its own during them: a Frontend may call any method of the Chardev
 // except Close, and may take the VM's lock.
 type Frontend interface {
@@ -82,6 +91,10 @@ type Chardev struct {
 	reg *Registry
 	be  backend
 
+	// port, where set, makes this a frontend's place at a multiplexer, and nothing else here but
+	// id, reg and filename is in use.
+	port *port
+
 	// probe, where set, asks whether a peer has come that the session goroutine has not seen yet.
 	probe func() bool
 
@@ -102,6 +115,7 @@ type Chardev struct {
 	quit     bool // the dispatcher is to end when it has nothing left to do
 	closed   bool // no frontend may be attached any more
 
+	over   *mux // the multiplexer that is the frontend; nil without
 	fe     Frontend
 	feGen  uint64 // counts Attach and Detach
 	feOpen bool   // the frontend was told EventOpened, and not yet EventClosed
@@ -172,16 +186,26 @@ func (c *Chardev) Filename() string {
 	return c.filename
 }
 
-// FrontendOpen says whether a frontend is attached: query-chardev's frontend-open.
+// FrontendOpen says whether a frontend is attached: query-chardev's frontend-open. A multiplexer
+// is no frontend in this sense before it had one itself.
 func (c *Chardev) FrontendOpen() bool {
+	if c.port != nil {
+		return c.port.frontendOpen()
+	}
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.fe != nil
+	fe, over := c.fe, c.over
+	c.mu.Unlock()
+	return fe != nil && (over == nil || over.hadFrontend())
 }
 
 // Attach makes fe the chardev's frontend. When the backend is open, fe gets EventOpened. There is
-// one frontend at a time; a second one is refused with QEMU's text.
+// one frontend at a time, of a multiplexer four; one more is refused with QEMU's text.
+//
+// On a multiplexer fe gets the focus and EventMuxIn, and who had it before EventMuxOut.
 func (c *Chardev) Attach(fe Frontend) error {
+	if c.port != nil {
+		return c.port.attach(fe)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.fe != nil {
@@ -203,6 +227,10 @@ func (c *Chardev) Attach(fe Frontend) error {
 // Detach does not wait: a call of the frontend that has begun may end after Detach returned. A
 // frontend that must not see it compares a field of its own, under its own lock.
 func (c *Chardev) Detach() {
+	if c.port != nil {
+		c.port.detach()
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.fe = nil
@@ -215,6 +243,10 @@ func (c *Chardev) Detach() {
 
 // AcceptInput says that the frontend's CanReceive may have grown.
 func (c *Chardev) AcceptInput() {
+	if c.port != nil {
+		c.port.acceptInput()
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.poke = true
@@ -223,7 +255,7 @@ func (c *Chardev) AcceptInput() {
 
 // TakeFDs returns the file descriptors that a peer sent by SCM_RIGHTS with the bytes that were
 // delivered last. They are blocking and close-on-exec. The caller owns them; those nobody takes
-// are closed when others come and when the peer leaves.
+// are closed when others come and when the peer leaves. None come through a multiplexer.
 func (c *Chardev) TakeFDs() []int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -260,8 +292,19 @@ func (c *Chardev) SetEcho(on bool) {
 //
 // Close waits for a running call of the frontend, so it must not be called from one, nor with a
 // lock held that the frontend takes. A second Close returns at once.
+//
+// Close of a multiplexer leaves its base, which then has no frontend.
 func (c *Chardev) Close() error {
+	if c.port != nil {
+		c = c.port.m.c
+	}
 	c.closeOnce.Do(func() {
+		if c.port != nil {
+			c.port.m.close()
+			c.cancel()
+			c.reg.forget(c)
+			return
+		}
 		ctx, cancel := context.WithTimeout(c.ctx, c.reg.seconds(closeFlush))
 		_ = c.Flush(ctx) // what does not fit into the time is lost, as documented
 		cancel()

@@ -4,6 +4,8 @@ package chardev
 type Config interface {
 	// Backend returns the backend's name as -chardev and chardev-add spell it.
 	Backend() string
+	// Multiplexed says whether Common.Mux is set.
+	Multiplexed() bool
 	common() Common
 }
 
@@ -12,12 +14,14 @@ type Common struct {
 	// Logfile, if not empty, gets a copy of all output. It is truncated unless LogAppend.
 	Logfile   string
 	LogAppend bool
-	// Mux asks for a multiplexer in front of the backend, which this package does not have:
-	// Registry.Add refuses it.
+	// Mux puts a multiplexer on the backend, so that several frontends can share it.
 	Mux bool
 }
 
 func (c Common) common() Common { return c }
+
+// Multiplexed returns c.Mux.
+func (c Common) Multiplexed() bool { return c.Mux }
 
 // SocketConfig is a stream socket. The address is FD if that is set, else Host and Port if one of
 // them is set, else Path.
@@ -99,6 +103,15 @@ type RingbufConfig struct {
 	Memory bool
 }
 
+// MuxConfig is a multiplexer on a chardev that exists already. Common.Mux makes both at once.
+type MuxConfig struct {
+	Common
+	Chardev string // its id
+}
+
+// Backend returns "mux".
+func (MuxConfig) Backend() string { return "mux" }
+
 // Backend returns "socket".
 func (SocketConfig) Backend() string { return "socket" }
 
@@ -130,5 +143,5 @@ func (c RingbufConfig) Backend() string {
 
 // Backends returns the names of the backends, in the order of QEMU's "-chardev help".
 func Backends() []string {
-	return []string{"ringbuf", "pipe", "stdio", "pty", "null", "socket", "vc", "memory", "file"}
+	return []string{"ringbuf", "mux", "pipe", "stdio", "pty", "null", "socket", "vc", "memory", "file"}
 }

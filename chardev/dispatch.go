@@ -1,14 +1,17 @@
 package chardev
 
-// dispatch is the goroutine that makes all calls of the frontend.
+// dispatch is the goroutine that makes all calls of the frontend, or of those of a multiplexer on
+// top of the chardev.
 func (c *Chardev) dispatch() {
 	for {
-		for c.step() {
+		// The frontends of a multiplexer first: they get what came before the next event.
+		for c.stepMux() || c.step() {
 		}
 		c.mu.Lock()
 		quit := c.quit && !(c.fe != nil && c.feOpen && !c.open)
+		m := c.over
 		c.mu.Unlock()
-		if quit {
+		if quit && (m == nil || m.isFinished()) {
 			return
 		}
 		<-c.wakeFE

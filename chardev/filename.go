@@ -47,33 +47,53 @@ func (o optPairs) Names() []string {
 // "vc", "unix:PATH[,server=on][,wait=off]", "tcp:HOST:PORT[,...]", "file:PATH", "pipe:PATH". What
 // QEMU has no parser for is a *SyntaxError, and what a parser refuses an *Error with QEMU's text.
 // "chardev:ID" names a chardev that exists already, and is the caller's to look up.
-func ParseFilename(s string) (Config, error) {
-	o, mux, err := monOpts(s)
+// A multiplexer ("mon:" in front, or mux=on) is an error.
+func ParseFilename(s string) (Config, error) { return parseFilename(s, false) }
+
+// ParseMuxFilename is ParseFilename for options that allow a multiplexer: -serial and -monitor. If
+// Multiplexed of the Config says true, -serial wants a monitor on it besides.
+func ParseMuxFilename(s string) (Config, error) { return parseFilename(s, true) }
+
+func parseFilename(s string, mux bool) (Config, error) {
+	if err := CheckFilename(s, mux); err != nil {
+		return nil, err
+	}
+	o, err := monOpts(s)
 	if err != nil {
 		return nil, err
 	}
-	if mux {
-		return nil, errorf("mon: a monitor and a device on the same chardev (mux) are not supported")
+	cfg, err := parseBackend(optReader{o})
+	if err == nil && cfg.Multiplexed() && !mux {
+		return nil, errNoMux
 	}
-	return parseBackend(optReader{o})
+	return cfg, err
 }
+
+var errNoMux = &SyntaxError{Text: "mon: isn't supported in this context"}
 
 // CheckFilename says whether ParseFilename would return a *SyntaxError for s, and returns it. It
 // opens nothing: QEMU checks -qmp and -monitor so while it parses the command line, and what the
 // backend thinks of its options comes later. "mon:" in front is an error unless mux.
 func CheckFilename(s string, mux bool) error {
-	_, mon, err := monOpts(s)
-	if mon && !mux {
-		return &SyntaxError{Text: "mon: isn't supported in this context"}
+	if !mux && strings.HasPrefix(s, "mon:") {
+		return errNoMux
 	}
+	_, err := monOpts(s)
 	return err
 }
 
-// monOpts is filenameOpts for s without "mon:" in front, and says whether it was there.
-func monOpts(s string) (o optPairs, mon bool, err error) {
-	s, mon = strings.CutPrefix(s, "mon:")
-	o, err = filenameOpts(s)
-	return o, mon, err
+// monOpts is filenameOpts for s with or without "mon:" in front.
+func monOpts(s string) (optPairs, error) {
+	s, mon := strings.CutPrefix(s, "mon:")
+	o, err := filenameOpts(s)
+	if mon && err == nil {
+		o = append(optPairs{{"mux", "on"}}, o...)
+		if s == "stdio" {
+			// ^C is for the guest: Ctrl-A x ends the program.
+			o = append(o, optPair{"signal", "off"})
+		}
+	}
+	return o, err
 }
 
 // filenameOpts turns the form into the options that -chardev would have.

@@ -44,6 +44,9 @@ func (c *Chardev) Write(p []byte) int {
 	if len(p) == 0 {
 		return 0
 	}
+	if c.port != nil {
+		return c.port.write(p)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := len(p)
@@ -132,6 +135,9 @@ var errClosed = errors.New("chardev: closed")
 // Flush waits until all output that was queued before is handed to the host, or lost for lack of
 // a peer. The error is the context's, or says that the chardev was closed.
 func (c *Chardev) Flush(ctx context.Context) error {
+	if c.port != nil {
+		return c.port.m.base.Flush(ctx)
+	}
 	c.mu.Lock()
 	if c.out.len() == 0 {
 		c.mu.Unlock()

@@ -66,6 +66,11 @@ func parseBackend(o optReader) (Config, error) {
 			c.Size = int64(size)
 		}
 		return c, nil
+	case "mux":
+		if !o.has("chardev") {
+			return nil, errorf("chardev: mux: no chardev given")
+		}
+		return MuxConfig{Common: co, Chardev: o.str("chardev")}, nil
 	case "socket":
 		return parseSocket(o, co)
 	default:

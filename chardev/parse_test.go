@@ -25,6 +25,7 @@ func TestParseOpts(t *testing.T) {
 		"ringbuf,id=c,size=4k":             RingbufConfig{Size: 4096},
 		"memory,id=c":                      RingbufConfig{Memory: true},
 		"vc,id=c,width=80":                 VCConfig{},
+		"mux,id=c,chardev=b":               MuxConfig{Chardev: "b"},
 		"backend=null,id=c":                NullConfig{},
 
 		"socket,id=c,path=p":                                                            SocketConfig{Path: "p"},
@@ -55,6 +56,7 @@ func TestParseOptsErrors(t *testing.T) {
 		"id=c":                              "chardev: \"c\" missing backend",
 		"null,id=1c":                        "Parameter 'id' expects an identifier",
 		"null,id=":                          "Parameter 'id' expects an identifier",
+		"mux,id=c":                          "chardev: mux: no chardev given",
 		"null,id=c,foo=1":                   "Invalid parameter 'foo'",
 		"null,foo=1":                        "Invalid parameter 'foo'",
 		"null,id=c,size=foo":                "Parameter 'size' expects a non-negative number below 2^64",
@@ -173,11 +175,10 @@ func TestParseFilenameErrors(t *testing.T) {
 		"/dev/parport0":          "'parallel' is not a valid char driver name",
 		"con:":                   "'console' is not a valid char driver name",
 		"udp::1":                 "'udp' is not a valid char driver name",
-		"mon:stdio":              "mon: a monitor and a device on the same chardev (mux) are not supported",
 		"unix:x,backend=nosuch":  "'nosuch' is not a valid char driver name",
 		"tcp:h:1,host=h,path=/x": "None or one of 'path', 'fd' or 'host' option required.",
 	} {
-		cfg, err := ParseFilename(s)
+		cfg, err := ParseMuxFilename(s)
 		var se *SyntaxError
 		got := ""
 		if errors.As(err, &se) {
@@ -194,6 +195,29 @@ func TestParseFilenameErrors(t *testing.T) {
 	}
 	if err := CheckFilename("mon:stdio", false); err == nil || err.Error() != "mon: isn't supported in this context" {
 		t.Errorf("mon: %v", err)
+	}
+	for _, s := range []string{"mon:stdio", "unix:/s,mux=on"} {
+		if cfg, err := ParseFilename(s); err == nil || err.Error() != "mon: isn't supported in this context" {
+			t.Errorf("%s without a multiplexer: %v, %v", s, cfg, err)
+		}
+	}
+}
+
+// "mon:" asks for a multiplexer; on stdio ^C is the guest's then.
+func TestParseMuxFilename(t *testing.T) {
+	mux := Common{Mux: true}
+	for s, want := range map[string]Config{
+		"mon:stdio":          StdioConfig{Common: mux},
+		"stdio":              StdioConfig{Signal: true},
+		"mon:null":           NullConfig{mux},
+		"mon:unix:/s":        SocketConfig{Common: mux, Path: "/s"},
+		"unix:/s,mux=on":     SocketConfig{Common: mux, Path: "/s"},
+		"mon:unix:/s,mux=no": SocketConfig{Path: "/s"},
+	} {
+		cfg, err := ParseMuxFilename(s)
+		if err != nil || !reflect.DeepEqual(cfg, want) || cfg.Multiplexed() != (cfg.common() == mux) {
+			t.Errorf("%s:\n got %+v, %v\nwant %+v", s, cfg, err, want)
+		}
 	}
 }
 
@@ -220,7 +244,7 @@ func FuzzParseFilename(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		cfg, err := ParseFilename(s)
+		cfg, err := ParseMuxFilename(s)
 		checkConfig(t, s, cfg, err)
 		var se *SyntaxError
 		if check := CheckFilename(s, true); errors.As(err, &se) != (check != nil) {

@@ -33,6 +33,10 @@ type Registry struct {
 	// /dev/fdset/N there. The flags contain O_CLOEXEC, and the error holds an errno.
 	OpenFile func(path string, flags int, perm uint32) (fd int, err error)
 
+	// Quit is what the exit key of a multiplexer (Ctrl-A x) does. It is called on a goroutine of
+	// a chardev, so it must not close one itself. Nil does nothing.
+	Quit func()
+
 	second time.Duration // what waits are counted in; 0 is a real second. Tests shorten it.
 
 	mu      sync.Mutex
@@ -42,53 +46,76 @@ type Registry struct {
 	order   []*Chardev
 	stdio   bool // a chardev has stdin and stdout
 	closing bool
+	held    bool       // HoldMuxes is in force
 	msgMu   sync.Mutex // one message at a time
 }
 
 // Add creates the chardev id. For a client without Reconnect it blocks until the connection is
 // there, and for a server with Wait until a client came; CloseAll ends both. Errors have QEMU's
 // texts; that of an id in use is "Duplicate ID 'c' for chardev" and wraps ErrDuplicateID.
+//
+// With Common.Mux the backend becomes the chardev BaseID(id), and id a multiplexer on top of it.
 func (r *Registry) Add(id string, cfg Config) (*Chardev, error) {
-	r.mu.Lock()
-	if r.closing {
-		r.mu.Unlock()
+	c, err := r.reserve(id)
+	if err != nil {
 		releaseFD(cfg)
-		return nil, errorf("Chardev '%s' comes too late: the VM is shutting down", id)
+		return nil, err
+	}
+	if cfg.Multiplexed() {
+		return r.publish(c, r.openBase(c, cfg))
+	}
+	return r.publish(c, r.open(c, cfg))
+}
+
+// reserve takes an id for a chardev that is going to be opened, which may take long.
+func (r *Registry) reserve(id string) (*Chardev, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closing {
+		return nil, r.tooLate(id)
 	}
 	if r.ctx == nil {
 		r.ctx, r.cancel = context.WithCancel(context.Background())
 		r.byID = map[string]*Chardev{}
 	}
 	if _, ok := r.byID[id]; ok {
-		r.mu.Unlock()
-		releaseFD(cfg)
 		return nil, &Error{Desc: fmt.Sprintf("Duplicate ID '%s' for chardev", id), Err: ErrDuplicateID}
 	}
-	r.byID[id] = nil // the id is taken while the backend opens, which may take long
-	ctx := r.ctx
-	r.mu.Unlock()
+	r.byID[id] = nil
+	return newChardev(r.ctx, r, id), nil
+}
 
-	c := newChardev(ctx, r, id)
-	err := r.open(c, cfg)
-
+// publish lets c, which was reserved, work and be found; or, if it could not be opened for err,
+// takes the reservation back.
+func (r *Registry) publish(c *Chardev, err error) (*Chardev, error) {
 	r.mu.Lock()
 	if err == nil {
-		c.start()
+		if c.port == nil {
+			c.start()
+		}
 		if !r.closing {
-			r.byID[id] = c
+			r.byID[c.id] = c
 			r.order = append(r.order, c)
+			held := r.held
 			r.mu.Unlock()
+			if c.port != nil && !held {
+				c.port.m.release()
+			}
 			return c, nil
 		}
-		err = errorf("Chardev '%s' comes too late: the VM is shutting down", id)
+		err = r.tooLate(c.id)
 		r.mu.Unlock()
 		c.Close()
 		r.mu.Lock()
 	}
-	delete(r.byID, id)
+	delete(r.byID, c.id)
 	r.mu.Unlock()
 	c.cancel()
 	return nil, err
+}
+
+func (r *Registry) tooLate(id string) error {
+	return errorf("Chardev '%s' comes too late: the VM is shutting down", id)
 }
 
 // releaseFD closes the socket that a configuration handed over and nobody is going to use.
@@ -107,10 +134,6 @@ func (r *Registry) open(c *Chardev, cfg Config) (err error) {
 			c.log = nil
 		}
 	}()
-	if co.Mux {
-		releaseFD(cfg)
-		return errorf("chardev: mux=on is not supported")
-	}
 	if co.Logfile != "" {
 		flags := unix.O_WRONLY | unix.O_CREAT | unix.O_TRUNC
 		if co.LogAppend {
@@ -135,6 +158,8 @@ func (r *Registry) open(c *Chardev, cfg Config) (err error) {
 		err = openPipe(c, cfg)
 	case RingbufConfig:
 		err = openRingbuf(c, cfg)
+	case MuxConfig:
+		err = openMux(c, cfg)
 	case NullConfig, VCConfig:
 		c.be, c.open = null{}, true
 	default:
@@ -143,8 +168,18 @@ func (r *Registry) open(c *Chardev, cfg Config) (err error) {
 	return err
 }
 
-// Get returns the chardev id.
+// Get returns the chardev id. Of a multiplexer it returns another place for a frontend each time,
+// so that every frontend has a Chardev of its own to write to and to detach from.
 func (r *Registry) Get(id string) (*Chardev, bool) {
+	c, ok := r.get(id)
+	if ok && c.port != nil {
+		c = c.port.m.newPort()
+	}
+	return c, ok
+}
+
+// get returns the chardev id itself.
+func (r *Registry) get(id string) (*Chardev, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.byID[id]
@@ -161,20 +196,28 @@ func (r *Registry) List() []*Chardev {
 // Remove closes the chardev id, as chardev-remove does: it must exist, and no frontend may be
 // attached. See Chardev.Close for what must not be held.
 func (r *Registry) Remove(id string) error {
-	c, ok := r.Get(id)
+	c, ok := r.get(id)
 	if !ok {
 		return errorf("Chardev '%s' not found", id)
 	}
-	c.mu.Lock()
-	busy := c.fe != nil
-	if !busy {
-		c.closed = true // nobody may attach between the check and the end
-	}
-	c.mu.Unlock()
-	if busy {
+	if !c.claim() {
 		return errorf("Chardev '%s' is busy", id)
 	}
 	return c.Close()
+}
+
+// claim says whether the chardev has no frontend, and then lets nobody attach any more.
+func (c *Chardev) claim() bool {
+	if c.port != nil {
+		return c.port.m.claim()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.fe != nil {
+		return false
+	}
+	c.closed = true
+	return true
 }
 
 // CloseAll closes all chardevs, at the same time so that slow peers cost one second in sum, and

@@ -93,7 +93,8 @@ func TestCreationErrors(t *testing.T) {
 		{PipeConfig{Path: "/nonexistent"}, "Could not open '/nonexistent': No such file or directory"},
 		{RingbufConfig{Size: 1000}, "size of ringbuf chardev must be power of two"},
 		{NullConfig{Common{Logfile: "/nonexistent/x"}}, "Could not create '/nonexistent/x': No such file or directory"},
-		{NullConfig{Common{Mux: true}}, "chardev: mux=on is not supported"},
+		{FileConfig{Common{Mux: true}, "/nonexistent/x", false, ""}, "Could not open '/nonexistent/x': No such file or directory"},
+		{MuxConfig{Chardev: "nosuch"}, "mux: base chardev nosuch not found"},
 		{PtyConfig{Path: dir}, "Failed to create PTY symlink: File exists"},
 	} {
 		c, err := r.Add("c", tc.cfg)

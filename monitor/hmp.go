@@ -1,6 +1,8 @@
 package monitor
 
 import (
+	"bytes"
+	"slices"
 	"strings"
 	"sync"
 
@@ -23,9 +25,24 @@ type human struct {
 	mu      sync.Mutex
 	closing bool   // guarded by mu, as all that follows
 	open    bool   // there is a client
+	greeted bool   // some client was there, so that the prompt may be shown
+	away    bool   // on a multiplexer, another frontend has the focus
 	gen     uint64 // counts comings and goings of clients
-	in      []byte
+	in      []humanInput
+	inLen   int  // bytes in in
+	busy    bool // the goroutine is at some input
 }
+
+// humanInput is a piece of input: bytes, or a change of a multiplexer's focus
+// that came after the bytes before it.
+type humanInput struct {
+	data  []byte
+	focus chardev.Event // where data is nil
+}
+
+// maxSwitches is how many changes of the focus wait, at most, behind a client
+// that does not read. More make no difference to what it sees.
+const maxSwitches = 16
 
 func newHuman(set *Set, port Port) (*human, error) {
 	h := &human{set: set, port: port, wakeRunner: make(chan struct{}, 1)}
@@ -60,21 +77,76 @@ func (h *human) Event(e chardev.Event) {
 	h.mu.Lock()
 	switch e {
 	case chardev.EventOpened:
-		h.out.reset()
-		h.gen++
-		h.open, h.in = true, nil
+		h.changeClient(true)
+		h.greeted = true
 		h.out.put(item{data: []byte("QEMU " + h.set.cfg.Version.triple() +
-			" monitor - type 'help' for more information\r\n" + prompt)})
-	case chardev.EventClosed:
-		if outlives(h.port) {
-			break
+			" monitor - type 'help' for more information\r\n")})
+		if !h.away {
+			h.out.put(item{data: []byte(prompt)})
 		}
-		h.out.reset()
-		h.gen++
-		h.open, h.in = false, nil
+	case chardev.EventClosed:
+		if !outlives(h.port) {
+			h.changeClient(false)
+		}
+	case chardev.EventMuxIn, chardev.EventMuxOut:
+		if !h.busy && len(h.in) == 0 {
+			// At once, before the other frontend writes.
+			h.setFocus(e)
+		} else {
+			h.queueFocus(e)
+		}
 	}
 	h.mu.Unlock()
 	wake(h.wakeRunner)
+}
+
+// changeClient forgets the client before. mu is held.
+func (h *human) changeClient(open bool) {
+	h.out.reset()
+	h.gen++
+	h.open = open
+	for _, it := range h.in {
+		if it.data == nil {
+			h.away = it.focus == chardev.EventMuxOut
+		}
+	}
+	h.out.mute(h.away)
+	h.in, h.inLen = nil, 0
+}
+
+// setFocus begins or ends the time in which the user sees another frontend of
+// the multiplexer. mu is held, and the goroutine is not at the line.
+func (h *human) setFocus(e chardev.Event) {
+	if e == chardev.EventMuxOut {
+		if h.greeted && !h.away {
+			h.out.put(item{data: []byte("\r\n")})
+		}
+		h.away = true
+		h.out.mute(true)
+		return
+	}
+	if h.greeted && h.away {
+		h.line = readline{}
+		h.out.put(item{data: []byte(prompt)})
+	}
+	h.away = false
+	h.out.mute(false)
+}
+
+// queueFocus lets a change of the focus wait for the input before it. mu is
+// held.
+func (h *human) queueFocus(e chardev.Event) {
+	waiting := 0
+	for _, it := range h.in {
+		if it.data == nil {
+			waiting++
+		}
+	}
+	if last := len(h.in) - 1; waiting >= maxSwitches && h.in[last].data == nil && h.in[last].focus != e {
+		h.in = h.in[:last] // away and back again, or the other way round
+		return
+	}
+	h.in = append(h.in, humanInput{focus: e})
 }
 
 // CanReceive implements [chardev.Frontend].
@@ -84,7 +156,7 @@ func (h *human) CanReceive() int {
 	if h.closing || h.out.full() {
 		return 0
 	}
-	return max(0, inputLen-len(h.in))
+	return max(0, inputLen-h.inLen)
 }
 
 // Receive implements [chardev.Frontend].
@@ -92,7 +164,8 @@ func (h *human) Receive(p []byte) {
 	closeFDs(h.port.TakeFDs())
 	h.mu.Lock()
 	if h.open {
-		h.in = append(h.in, p...)
+		h.in = append(h.in, humanInput{data: bytes.Clone(p)})
+		h.inLen += len(p)
 	}
 	h.mu.Unlock()
 	wake(h.wakeRunner)
@@ -115,18 +188,28 @@ func (h *human) run() {
 			h.line = readline{}
 			gen = h.gen
 		}
-		var in []byte
-		if !full {
-			in, h.in = h.in, nil
+		var it humanInput
+		h.busy = !full && len(h.in) > 0
+		if h.busy {
+			it = h.in[0]
+			h.in = h.in[1:]
+			h.inLen -= len(it.data)
 		}
+		if h.busy && it.data == nil {
+			h.setFocus(it.focus)
+			h.mu.Unlock()
+			continue
+		}
+		idle := !h.busy
 		h.mu.Unlock()
-		if len(in) == 0 {
+		if idle {
 			if !full {
 				h.port.AcceptInput()
 			}
 			<-h.wakeRunner
 			continue
 		}
+		in := it.data
 		for len(in) > 0 && !h.out.full() {
 			echo, line, done := h.line.key(in[0])
 			in = in[1:]
@@ -144,7 +227,8 @@ func (h *human) giveBack(gen uint64, in []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if len(in) > 0 && h.gen == gen {
-		h.in = append(append([]byte(nil), in...), h.in...)
+		h.in = slices.Insert(h.in, 0, humanInput{data: in})
+		h.inLen += len(in)
 	}
 }
 

@@ -37,6 +37,7 @@ type output struct {
 	blocked bool        // the port took less than it was given
 	hold    *time.Timer // runs while events are held back
 	holding bool
+	muted   bool           // the port shows another frontend; what is put waits
 	timers  sync.WaitGroup // callbacks of hold
 	closing bool
 	idle    chan struct{} // gets a token when something was written
@@ -86,11 +87,24 @@ func (o *output) writable() {
 	}
 }
 
+// mute keeps back what is put from now on, or ends that.
+func (o *output) mute(on bool) {
+	o.mu.Lock()
+	wasFull := o.bytes > outputHigh
+	o.muted = on
+	o.flush()
+	gotRoom := wasFull && o.bytes <= outputHigh
+	o.mu.Unlock()
+	if gotRoom {
+		o.room()
+	}
+}
+
 // flush writes until the queue is empty, the port is full or events are held
 // back. The port's Write is called with mu held, so that nothing of one client
 // can follow a reset for the next.
 func (o *output) flush() {
-	for len(o.items) > 0 && !o.blocked && !o.holding {
+	for len(o.items) > 0 && !o.blocked && !o.holding && !o.muted {
 		it := &o.items[0]
 		n := o.port.Write(it.data)
 		if n > 0 {
@@ -168,6 +182,9 @@ func (o *output) close() {
 	o.closing = true
 	o.release()
 	o.flush()
+	if o.muted {
+		o.items = nil // nobody is going to see it
+	}
 	left := len(o.items)
 	o.mu.Unlock()
 	patience := time.NewTimer(closePatience)
