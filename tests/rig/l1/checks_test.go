@@ -12,9 +12,9 @@ import (
 // a guest that serves commands.
 
 // bootTimeout is for a guest to reach its init: 11 to 21 s of its own time on
-// an idle machine, and 10 s of pinning per GiB.
+// an idle machine, and 10 s of pinning per GiB and device.
 func bootTimeout(memoryMiB int) time.Duration {
-	return 2*time.Minute + time.Duration(memoryMiB)*30*time.Millisecond
+	return 3*time.Minute + time.Duration(memoryMiB)*60*time.Millisecond
 }
 
 // boot starts a VMM and waits for its guest.
