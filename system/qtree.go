@@ -65,11 +65,7 @@ func printProperty(w *strings.Builder, d qdev.Device, p *qom.Property, indent in
 	}
 	switch x := val.(type) {
 	case string:
-		if p.Type == "str" || strings.HasPrefix(p.Type, "link<") || p.Type == "OnOffAuto" {
-			line(w, indent, `%s = "%s"`, p.Name, x)
-		} else {
-			line(w, indent, `%s = %s`, p.Name, x)
-		}
+		line(w, indent, `%s = "%s"`, p.Name, x)
 	case uint64:
 		line(w, indent, "%s = %d (0x%x)", p.Name, x, x)
 	case int64:

@@ -155,7 +155,7 @@ func (m *Microvm) Init(b *machine.Board) error {
 		return fmt.Errorf("machine microvm: ioapic2=on needs kernel-irqchip=split or off")
 	}
 	for _, step := range []func() error{
-		m.initRAM, m.initCPUs, m.initInterrupts, m.initFwCfg, m.initVirtio, m.initGED, m.initISA, m.initBoot,
+		m.initRAM, m.initFwCfg, m.initCPUs, m.initInterrupts, m.initVirtio, m.initGED, m.initISA, m.initBoot,
 	} {
 		if err := step(); err != nil {
 			return err

@@ -13,24 +13,23 @@ import (
 // the rest an IOAPIC alone. With kernel-irqchip=on all of them lead to the
 // kernel.
 func (m *Microvm) initInterrupts() error {
-	h := m.host
-	if m.irqchip != accel.IRQChipOn {
-		n := 1
-		if m.secondIOAPIC() {
-			n = 2
-		}
-		for i := range n {
-			if err := m.addIOAPIC(i); err != nil {
-				return err
-			}
-		}
+	count := 1
+	if m.secondIOAPIC() {
+		count = 2
 	}
-	for n := range max(len(m.ioapics), 1) * ioapicPins {
-		m.gsi = append(m.gsi, h.NewIRQ(n, m.setGSI))
+	for n := range count * ioapicPins {
+		m.gsi = append(m.gsi, m.host.NewIRQ(n, m.setGSI))
 	}
 	var err error
-	m.isaBus, err = isa.New(h, m.gsi[:isaLines])
-	return err
+	if m.isaBus, err = isa.New(m.host, m.gsi[:isaLines]); err != nil || m.irqchip == accel.IRQChipOn {
+		return err
+	}
+	for i := range count {
+		if err := m.addIOAPIC(i); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *Microvm) addIOAPIC(i int) error {
