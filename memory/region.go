@@ -77,6 +77,9 @@ const (
 // Region is a node of the tree. It is part of at most one parent; aliases
 // make it appear elsewhere.
 type Region struct {
+	// Object is for whoever shows the region to clients, to find its object by.
+	Object any
+
 	name     string
 	kind     kind
 	last     uint64 // size - 1, so that 2^64 bytes fit
@@ -144,6 +147,9 @@ func (r *Region) Addr() uint64 { return r.addr }
 
 // Priority is the region's priority in its parent.
 func (r *Region) Priority() int { return r.priority }
+
+// Container is the region that this one is mapped in, nil for none.
+func (r *Region) Container() *Region { return r.parent }
 
 // Mapped tells whether the region has a parent.
 func (r *Region) Mapped() bool { return r.parent != nil }

@@ -207,7 +207,8 @@ func RegisterTypes(r *qom.Registry) {
 		Name: "bus", Parent: "object", Abstract: true, Interfaces: nil,
 		New: func() qom.Object { return new(Bus) },
 		Properties: []*qom.Property{
-			{Name: "realized", Type: "bool", Get: func(qom.Object) (any, error) { return true, nil }},
+			// QEMU never realizes the main system bus.
+			{Name: "realized", Type: "bool", Get: func(o qom.Object) (any, error) { return o.(*Bus).owner != nil, nil }},
 			{Name: "hotplug-handler", Type: "link<hotplug-handler>", Get: func(o qom.Object) (any, error) {
 				if h, ok := o.(*Bus).hotplug.(qom.Object); ok {
 					return qom.Path(h), nil

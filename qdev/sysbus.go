@@ -88,7 +88,7 @@ func memoryRegionType() qom.Type {
 		New: func() qom.Object { return new(memoryRegion) },
 		Properties: []*qom.Property{
 			ro("addr", "uint64", func(r *memory.Region) any { return r.Addr() }),
-			ro("size", "uint64", func(r *memory.Region) any { return r.Last() + 1 }),
+			ro("size", "uint64", func(r *memory.Region) any { return max(r.Last()+1, r.Last()) }), // 2^64-1 for 2^64
 			ro("priority", "uint32", func(r *memory.Region) any { return uint64(uint32(int32(r.Priority()))) }),
 		},
 	}
@@ -102,5 +102,17 @@ func (h *Host) ExposeRegion(owner qom.Object, r *memory.Region) error {
 		return err
 	}
 	o.(*memoryRegion).r = r
+	r.Object = o
+	err = qom.AddLink(o, "container", "memory-region", func() qom.Object {
+		if c := r.Container(); c != nil {
+			if o, ok := c.Object.(qom.Object); ok {
+				return o
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	return qom.AddChild(owner, r.Name()+"[*]", o)
 }
