@@ -168,3 +168,16 @@ type VM interface {
 	// the VM lock.
 	Close() error
 }
+
+// InitError says why an accelerator could not be made. Detail is a line that
+// QEMU prints on standard error as it is, without the program's name; Err
+// holds the errno.
+type InitError struct {
+	Detail string
+	Err    error
+}
+
+func (e *InitError) Error() string { return e.Detail }
+
+// Unwrap gives the cause.
+func (e *InitError) Unwrap() error { return e.Err }

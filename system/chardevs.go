@@ -43,7 +43,7 @@ func (v *VM) createChardevs() error {
 }
 
 func (v *VM) addChardevOpts(o *cli.Opts) error {
-	if o.HasHelp() {
+	if backend, _ := o.Get("backend"); o.HasHelp() || cli.IsHelp(backend) {
 		fmt.Fprintln(v.env.Stdout, "Available chardev backend types: ")
 		for _, b := range chardev.Backends() {
 			fmt.Fprintf(v.env.Stdout, "  %s\n", b)

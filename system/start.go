@@ -206,10 +206,12 @@ func (v *VM) createAccelerator() error {
 		}
 		acc, err := a.New(args)
 		if err != nil {
-			// The lines of the attempt, then the next on the list.
-			for _, line := range accelErrorLines(a.Name, err) {
-				v.report(line)
+			// The next on the list may do.
+			var ie *accel.InitError
+			if errors.As(err, &ie) {
+				fmt.Fprintln(v.env.Stderr, ie.Detail)
 			}
+			v.rep.Error(o.Loc, fmt.Errorf("failed to initialize %s: %s", a.Name, errno.Text(err)))
 			continue
 		}
 		v.acc = acc
@@ -238,14 +240,6 @@ var errQuiet = quiet{}
 type quiet struct{}
 
 func (quiet) Error() string { return "" }
-
-func accelErrorLines(name string, err error) []string {
-	var lines interface{ Lines() []string }
-	if errors.As(err, &lines) {
-		return lines.Lines()
-	}
-	return []string{fmt.Sprintf("failed to initialize %s: %s", name, errno.Text(err))}
-}
 
 func (v *VM) accelerator(name string) *Accelerator {
 	for i := range v.env.Accelerators {

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/internal/errno"
 	"github.com/gqemu/gqemu/internal/sys"
 )
 
@@ -18,16 +19,16 @@ func (vm *VM) initIRQChip() error {
 		c := enableCap{cap: uint32(capSplitIRQChip)}
 		c.args[0] = uint64(vm.opts.Pins)
 		if _, err := sys.IoctlPtr(vm.fd, kvmEnableCap, &c); err != nil {
-			return initFailed(err, "Could not enable split irqchip mode: %s", sys.Strerror(err))
+			return initFailed(err, "Could not enable split irqchip mode: %s", errno.Text(err))
 		}
 		return nil
 	}
 	if _, err := sys.Ioctl(vm.fd, kvmCreateIRQChip, 0); err != nil {
-		return initFailed(err, "Create kernel irqchip failed: %s", sys.Strerror(err))
+		return initFailed(err, "Create kernel irqchip failed: %s", errno.Text(err))
 	}
 	pit := pitConfig{flags: pitSpeakerDummy}
 	if _, err := sys.IoctlPtr(vm.fd, kvmCreatePIT2, &pit); err != nil {
-		return initFailed(err, "Create kernel PIC irqchip failed: %s", sys.Strerror(err))
+		return initFailed(err, "Create kernel PIC irqchip failed: %s", errno.Text(err))
 	}
 	vm.routes.defaults()
 	if err := vm.routes.commit(); err != nil {

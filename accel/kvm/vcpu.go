@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/internal/errno"
 	"github.com/gqemu/gqemu/internal/sys"
 )
 
@@ -179,7 +180,7 @@ func (v *VCPU) loop(started chan<- struct{}) {
 		}
 		if v.cfg.Index == 0 && todo == enterGuest {
 			if err := v.offerExtINT(); err != nil {
-				v.fail("error: kvm interrupt failed " + sys.Strerror(err) + "\n")
+				v.fail("error: kvm interrupt failed " + errno.Text(err) + "\n")
 				continue
 			}
 		}
@@ -189,7 +190,7 @@ func (v *VCPU) loop(started chan<- struct{}) {
 		case unix.EINTR, unix.EAGAIN:
 			// A kick, a signal of the runtime's, or an INIT or SIPI.
 		default:
-			v.fail("error: kvm run failed " + sys.Strerror(err) + "\n")
+			v.fail("error: kvm run failed " + errno.Text(err) + "\n")
 		}
 	}
 	v.tidMu.Lock()

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/internal/errno"
 	"github.com/gqemu/gqemu/internal/sys"
 	"github.com/gqemu/gqemu/memory"
 )
@@ -78,7 +79,7 @@ var _ accel.VM = (*VM)(nil)
 
 // New makes a VM without memory or vCPUs, paused. h is called from the
 // vCPUs' goroutines; lock is the VM lock, taken only around the ack function
-// of SetExtINT. The error is an *InitError with QEMU's texts.
+// of SetExtINT. The error is an *accel.InitError with QEMU's texts.
 func New(opts Options, h accel.Handler, lock sync.Locker, log zerolog.Logger) (*VM, error) {
 	if opts.Device == "" {
 		opts.Device = "/dev/kvm"
@@ -109,7 +110,7 @@ func New(opts Options, h accel.Handler, lock sync.Locker, log zerolog.Logger) (*
 func (vm *VM) init() error {
 	version, err := sys.Ioctl(vm.dev, kvmGetAPIVersion, 0)
 	if err != nil {
-		return initFailed(err, "ioctl(KVM_GET_API_VERSION) failed: %s", sys.Strerror(err))
+		return initFailed(err, "ioctl(KVM_GET_API_VERSION) failed: %s", errno.Text(err))
 	}
 	if version < apiVersion {
 		return initFailed(unix.EINVAL, "kvm version too old")
@@ -121,7 +122,7 @@ func (vm *VM) init() error {
 		return err
 	}
 	if vm.runSize, err = sys.Ioctl(vm.dev, kvmGetVCPUMmapSize, 0); err != nil {
-		return initFailed(err, "ioctl(KVM_GET_VCPU_MMAP_SIZE) failed: %s", sys.Strerror(err))
+		return initFailed(err, "ioctl(KVM_GET_VCPU_MMAP_SIZE) failed: %s", errno.Text(err))
 	}
 	for { // a signal, of the runtime's own for instance, may interrupt it
 		vm.fd, err = sys.Ioctl(vm.dev, kvmCreateVM, 0)
@@ -131,20 +132,20 @@ func (vm *VM) init() error {
 	}
 	if err != nil {
 		vm.fd = -1
-		return initFailed(err, "ioctl(KVM_CREATE_VM) failed: %d %s", errnoOf(err), sys.Strerror(err))
+		return initFailed(err, "ioctl(KVM_CREATE_VM) failed: %d %s", errnoOf(err), errno.Text(err))
 	}
 	if vm.msrs, err = msrIndexList(vm.dev); err != nil {
-		return initFailed(err, "ioctl(KVM_GET_MSR_INDEX_LIST) failed: %s", sys.Strerror(err))
+		return initFailed(err, "ioctl(KVM_GET_MSR_INDEX_LIST) failed: %s", errno.Text(err))
 	}
 	if vm.cpuid, err = supportedCPUID(vm.dev, vm.caps.tscDeadline); err != nil {
-		return initFailed(err, "ioctl(KVM_GET_SUPPORTED_CPUID) failed: %s", sys.Strerror(err))
+		return initFailed(err, "ioctl(KVM_GET_SUPPORTED_CPUID) failed: %s", errno.Text(err))
 	}
 	identity := uint64(identityMapAddr)
 	if _, err := sys.IoctlPtr(vm.fd, kvmSetIdentityMapAddr, &identity); err != nil {
-		return initFailed(err, "ioctl(KVM_SET_IDENTITY_MAP_ADDR) failed: %s", sys.Strerror(err))
+		return initFailed(err, "ioctl(KVM_SET_IDENTITY_MAP_ADDR) failed: %s", errno.Text(err))
 	}
 	if _, err := sys.Ioctl(vm.fd, kvmSetTSSAddr, tssAddr); err != nil {
-		return initFailed(err, "ioctl(KVM_SET_TSS_ADDR) failed: %s", sys.Strerror(err))
+		return initFailed(err, "ioctl(KVM_SET_TSS_ADDR) failed: %s", errno.Text(err))
 	}
 	vm.clock.begin()
 	return vm.initIRQChip()
