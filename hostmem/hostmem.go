@@ -31,7 +31,7 @@ type Backend struct {
 	hugetlbSize        uint64
 	path               string
 	align, offset      uint64
-	discardData, pmem  bool
+	discardData        bool
 	readonly           bool
 	canonicalPath      bool
 	preallocThreads    uint32
@@ -95,9 +95,8 @@ func RegisterTypes(r *qom.Registry) {
 		Properties: []*qom.Property{
 			qom.Field("mem-path", func(b *Backend) *string { return &b.path }, "", qom.TypeName("string")),
 			size("align", "", func(b *Backend) *uint64 { return &b.align }),
-			size("offset", "", func(b *Backend) *uint64 { return &b.offset }),
+			size("offset", "Offset into the target file (ex: 1G)", func(b *Backend) *uint64 { return &b.offset }),
 			flag("discard-data", "", false, func(b *Backend) *bool { return &b.discardData }),
-			flag("pmem", "", false, func(b *Backend) *bool { return &b.pmem }),
 			flag("readonly", "", false, func(b *Backend) *bool { return &b.readonly }),
 		}})
 }
@@ -197,8 +196,8 @@ func (b *Backend) openFile() (*memory.RAM, error) {
 	if b.path == "" {
 		return nil, fmt.Errorf("mem-path property not set")
 	}
-	if b.offset != 0 || b.readonly || b.pmem {
-		return nil, fmt.Errorf("memory-backend-file: offset, readonly and pmem are not supported")
+	if b.offset != 0 || b.readonly {
+		return nil, fmt.Errorf("memory-backend-file: offset and readonly are not supported")
 	}
 	f, err := openBacking(b.path)
 	if err != nil {

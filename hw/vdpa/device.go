@@ -68,7 +68,7 @@ func RegisterTypesWith(r *qom.Registry, open OpenFunc) {
 	r.Register(qom.Type{
 		Name: "vhost-vdpa-device", Parent: "virtio-device",
 		Class: &qdev.Class{
-			BusType: "virtio-bus", Category: "Misc devices",
+			BusType: "virtio-bus", Category: "Misc",
 			Desc: "VDPA-based generic device assignment",
 		},
 		New: func() qom.Object { return &Device{open: open, memlock: readMemlock} },
