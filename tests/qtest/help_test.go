@@ -89,7 +89,7 @@ func TestVersion(t *testing.T) {
 func TestDeviceList(t *testing.T) {
 	t.Parallel()
 	o := Run(t, patience, "-device", "help")
-	for _, want := range []string{"name \"vhost-vdpa-device\", bus virtio-bus\n", "name \"isa-serial\", bus ISA\n"} {
+	for _, want := range []string{"name \"vhost-vdpa-device\", bus virtio-bus, desc \"VDPA-based generic device assignment\"\n", "name \"isa-serial\", bus ISA\n"} {
 		if !strings.Contains(o.Stdout, want) {
 			t.Errorf("no %q in\n%s", want, o.Stdout)
 		}

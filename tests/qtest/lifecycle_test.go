@@ -286,7 +286,7 @@ func TestStdinEOF(t *testing.T) {
 func TestMessageTimestamps(t *testing.T) {
 	t.Parallel()
 	o := Run(t, patience, Args("-nodefaults -display none -M microvm -accel qtest -msg timestamp=on -device vhost-vdpa-device")...)
-	if !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z ` + ProgramName + `: -device`).MatchString(o.Stderr) || o.Code != 1 {
+	if !regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z `+ProgramName+`: -device`).MatchString(o.Stderr) || o.Code != 1 {
 		t.Errorf("%+v", o)
 	}
 }
