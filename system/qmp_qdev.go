@@ -4,8 +4,6 @@ import (
 	"strconv"
 
 	"github.com/gqemu/gqemu/qapi"
-	"github.com/gqemu/gqemu/qdev"
-	"github.com/gqemu/gqemu/qom"
 )
 
 // deviceAddSchema is what the QMP schema shows of device_add, which takes any
@@ -67,9 +65,4 @@ func flatten(args map[string]any) map[string]any {
 		}
 	}
 	return out
-}
-
-// deviceDeleted tells clients that a device is gone.
-func (v *VM) deviceDeleted(d qdev.Device) {
-	v.post("DEVICE_DELETED", &DeviceDeletedEvent{Device: optional(d.Qdev().ID()), Path: qom.Path(d)})
 }
