@@ -13,8 +13,16 @@
 // queue of [QueueSize] bytes: Write never blocks, takes what fits, and Writable is called when
 // there is room again.
 //
+// # Multiplexers
+//
+// With [Common].Mux up to four frontends share a backend: all write to it, and the one with the
+// focus gets its input. Ctrl-A followed by a key is for the multiplexer, as in QEMU: h lists the
+// keys, c moves the focus on, x calls [Registry].Quit. Each frontend gets a Chardev of its own from
+// [Registry.Get].
+//
 // # Goroutines
 //
 // Every Chardev owns up to three goroutines: one that makes all calls of the frontend, one that
-// opens sessions and reads them, one that writes. Close stops and joins them.
+// opens sessions and reads them, one that writes. Close stops and joins them. A multiplexer has none:
+// its frontends are called from the goroutine of its base.
 package chardev
