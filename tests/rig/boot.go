@@ -24,6 +24,10 @@ import (
 // bootTimeout is for L1 to come up: 4 to 7 s on an idle machine.
 const bootTimeout = 3 * time.Minute
 
+// kernelLine is L1's kernel command line. A CPU that does not schedule for two
+// minutes is a hang worth a backtrace, and worth not waiting for the time-out.
+const kernelLine = "console=ttyS0 panic=-1 quiet softlockup_panic=1 watchdog_thresh=60"
+
 // Share is a folder of the host's that appears in L1.
 type Share struct {
 	Host     string // path on the host
@@ -184,7 +188,7 @@ func (m *L1) arguments() []string {
 		"-nodefaults", "-no-user-config", "-display", "none",
 		"-serial", "stdio", "-no-reboot",
 		"-kernel", o.Artifacts.BzImage, "-initrd", o.Artifacts.L1Init,
-		"-append", strings.TrimSpace("console=ttyS0 panic=-1 quiet mitigations=off " + o.Append),
+		"-append", strings.TrimSpace(kernelLine + " " + o.Append),
 		"-device", "virtio-serial-pci",
 		"-chardev", "socket,id=rig,fd=3",
 		"-device", "virtserialport,chardev=rig,name=" + wire.PortName,
