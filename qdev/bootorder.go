@@ -82,7 +82,7 @@ func BootIndex[T Device](field func(T) *int32, suffix string) *qom.Property {
 }
 
 // FirmwarePath is the Open Firmware style path that fw_cfg's bootorder uses,
-// as in "/virtio-mmio@00000000feb02e00/vhost-vdpa-device".
+// as in "/virtio-mmio@00000000feb02e00".
 func FirmwarePath(d Device) string {
 	var parts []string
 	for d != nil {
@@ -97,7 +97,9 @@ func FirmwarePath(d Device) string {
 		case ok && len(sys.Sys().mmio) > 0:
 			name = fmt.Sprintf("%s@%016x", name, sys.Sys().mmio[0].Addr())
 		}
-		parts = append(parts, name)
+		if name != "" {
+			parts = append(parts, name)
+		}
 		if s.bus == nil {
 			break
 		}

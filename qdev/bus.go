@@ -17,8 +17,8 @@ type Bus struct {
 	nextIdx int
 	max     int // devices it takes, 0 for any number
 	hotplug HotplugHandler
-	// FWPath names a device on this bus in firmware paths; nil uses the
-	// device's FWName alone.
+	// FWPath names a device on this bus in firmware paths, "" for not at all;
+	// nil uses the device's FWName alone.
 	FWPath func(Device) string
 	// Check refuses a device before it is put on the bus; nil takes all.
 	Check func(Device) error

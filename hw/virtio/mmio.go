@@ -99,6 +99,8 @@ func (m *MMIO) Realize(h *qdev.Host) error {
 		return err
 	}
 	m.Defer(bus.Remove)
+	// Firmware knows a transport and what is behind it as one.
+	bus.FWPath = func(qdev.Device) string { return "" }
 	return nil
 }
 

@@ -37,11 +37,11 @@ func TestMainJob(t *testing.T) {
 // the first device of the command line. (QEMU's own list begins with the ROM
 // that loads the kernel.)
 func checkBootOrder(g *Guest) {
-	const transport = "/virtio-mmio@00000000feb02e00/"
+	const transport = "/virtio-mmio@00000000feb02e00"
 	text := g.Sh("tr '\\0' '\\n' </sys/firmware/qemu_fw_cfg/by_name/bootorder/raw")
 	g.T.Logf("bootorder: %q", text)
 	if strings.Count(text, transport) != 1 || strings.Count(text, "/virtio-mmio@") != 1 {
-		g.Fatalf("bootorder %q, want one device, behind %s", text, transport)
+		g.Fatalf("bootorder %q, want one device, %s", text, transport)
 	}
 }
 
