@@ -21,9 +21,14 @@ var built struct {
 	err  error
 }
 
-// Main runs a package's tests and removes what they built. Call it from
+// Main runs a package's tests and removes what they built. In a child that
+// [VDPASim] starts it becomes the emulator instead. Call it from
 // TestMain.
 func Main(m *testing.M) {
+	if path := os.Getenv(shimEnv); path != "" {
+		fmt.Fprintln(os.Stderr, shim(path))
+		os.Exit(127)
+	}
 	code := m.Run()
 	if built.dir != "" {
 		os.RemoveAll(built.dir)

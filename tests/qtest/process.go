@@ -39,6 +39,10 @@ type Config struct {
 	Stdin *os.File
 	// Stdout takes standard output; nil collects it for Stdout.
 	Stdout *os.File
+	// Path is run in place of the emulator.
+	Path string
+	// Sim answers the process's vhost calls.
+	Sim *VDPASim
 }
 
 // Spawn starts the emulator and nothing more. It is killed when the test ends,
@@ -46,8 +50,14 @@ type Config struct {
 func Spawn(t testing.TB, c Config) *Process {
 	t.Helper()
 	p := &Process{t: t, ended: make(chan struct{})}
-	path := Binary(t)
-	p.cmd = exec.Command(path, c.Args...)
+	attach := func(int) {}
+	if c.Sim != nil {
+		c, attach = c.Sim.start(c)
+	}
+	if c.Path == "" {
+		c.Path = Binary(t)
+	}
+	p.cmd = exec.Command(c.Path, c.Args...)
 	p.cmd.Args[0] = ProgramName
 	p.cmd.Env = append(os.Environ(), c.Env...)
 	p.cmd.ExtraFiles = c.Files
@@ -72,6 +82,7 @@ func Spawn(t testing.TB, c Config) *Process {
 		p.Kill()
 		p.checkStderr()
 	})
+	attach(p.Pid())
 	return p
 }
 
