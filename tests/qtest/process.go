@@ -201,13 +201,14 @@ func (p *Process) Threads() int {
 	return len(entries)
 }
 
-// Mappings is how many mappings the process's address space has.
+// Mappings is how many mappings of guest memory the process has. Those of its
+// runtime come and go.
 func (p *Process) Mappings() int {
 	b, err := os.ReadFile("/proc/" + strconv.Itoa(p.Pid()) + "/maps")
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	return bytes.Count(b, []byte{'\n'})
+	return bytes.Count(b, []byte("/memfd:"))
 }
 
 // lockedBuffer collects output from another goroutine.
