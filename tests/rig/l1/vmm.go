@@ -146,6 +146,12 @@ func (c *Config) defaults() {
 	if c.Kernel == "" {
 		c.Kernel = bzImage()
 	}
+	if isQEMU(c.Binary) {
+		// With hardware-reduced ACPI and no EFI Linux's first way to reboot is a
+		// jump to the firmware's reset vector, at which QEMU's microvm firmware
+		// goes astray. QEMU's documentation asks for a triple fault instead.
+		c.Append = strings.TrimSpace(c.Append + " reboot=t")
+	}
 }
 
 // Start starts a VMM and connects its console and its monitor. It does not
