@@ -116,11 +116,27 @@ func (m *Microvm) Reset() error {
 		return nil
 	}
 	m.quietPICs()
+	if err := mem.WriteAt(resetStub, resetVector); err != nil {
+		return err
+	}
 	e, err := m.image.Load(mem)
 	if err != nil {
 		return err
 	}
 	return m.cpus[0].VCPU.SetBoot(bootState(e))
+}
+
+// resetVector is where firmware begins, and where a kernel on a
+// hardware-reduced platform without EFI jumps in real mode to reboot.
+const resetVector = 0xffff0
+
+// resetStub stands there in the firmware's place: it resets the machine by a
+// triple fault.
+var resetStub = []byte{
+	0xb8, 0x00, 0xf0, // mov ax, 0xf000
+	0x8e, 0xd8, // mov ds, ax
+	0x0f, 0x01, 0x1e, 0x00, 0xff, // lidt [0xff00]: zeroes, so no vector is in the table
+	0xcc, // int3
 }
 
 // quietPICs leaves the PICs as firmware does, initialised and masked: a kernel
