@@ -159,9 +159,15 @@ func (c *Config) defaults() {
 func Start(t testing.TB, c Config) *VMM {
 	t.Helper()
 	c.defaults()
+	// Not the test's own folder: its name may hold a comma, and be long.
+	dir, err := os.MkdirTemp("", "vmm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
 	v := &VMM{
 		Config: c, QEMU: isQEMU(c.Binary), Console: NewConsole(),
-		t: t, dir: t.TempDir(), stderr: &syncBuffer{}, gone: make(chan struct{}),
+		t: t, dir: dir, stderr: &syncBuffer{}, gone: make(chan struct{}),
 	}
 	if v.QEMU && c.Block {
 		if err := makeDisk(filepath.Join(v.dir, "disk")); err != nil {
