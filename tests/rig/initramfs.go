@@ -78,7 +78,7 @@ func (b *builder) makeL1(ctx context.Context) error {
 	if err := w.Copy("rig-agent", 0o755, b.agentPath()); err != nil {
 		return err
 	}
-	return os.WriteFile(b.L1Init, w.Bytes(), 0o644)
+	return replaceFile(b.L1Init, w.Bytes())
 }
 
 func (b *builder) makeL2(ctx context.Context) error {
@@ -90,7 +90,7 @@ func (b *builder) makeL2(ctx context.Context) error {
 	// The name under which busybox's acpid looks for an action of EV_KEY,
 	// KEY_POWER.
 	w.File("etc/acpi/PWRF/00000080", 0o755, []byte(l2PowerScript))
-	return os.WriteFile(b.L2Init, w.Bytes(), 0o644)
+	return replaceFile(b.L2Init, w.Bytes())
 }
 
 // agentSources are the Go files the agent is made of.

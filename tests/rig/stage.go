@@ -142,3 +142,13 @@ func digestFiles(paths ...string) (string, error) {
 func fixedKey(parts ...string) func() (string, error) {
 	return func() (string, error) { return digest(parts...), nil }
 }
+
+// replaceFile writes a file that a running machine may be reading: it gets a
+// new one or the old one, and never half of it.
+func replaceFile(path string, data []byte) error {
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, data, 0o644); err != nil {
+		return err
+	}
+	return os.Rename(tmp, path)
+}

@@ -73,7 +73,7 @@ func extractVMLinux(ctx context.Context, bzImage, out string) error {
 	if err := checkPVH(kernel); err != nil {
 		return fmt.Errorf("%s: %w", bzImage, err)
 	}
-	return os.WriteFile(out, kernel, 0o644)
+	return replaceFile(out, kernel)
 }
 
 func decompress(ctx context.Context, payload []byte) ([]byte, error) {
