@@ -189,3 +189,15 @@ func (m *MMIO) setInterrupts(v uint32) {
 	m.interruptStatus = v
 	m.irq.Set(v != 0)
 }
+
+// acknowledge is a write of InterruptACK. Where a bit is left that came after
+// the driver had read the status, the line falls for a moment: on an
+// edge-triggered line nobody would hear of that bit otherwise, nor of any
+// later one.
+func (m *MMIO) acknowledge(v uint32) {
+	left := m.interruptStatus &^ v
+	if left != 0 && left != m.interruptStatus {
+		m.irq.Set(false)
+	}
+	m.setInterrupts(left)
+}

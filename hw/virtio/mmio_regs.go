@@ -119,7 +119,7 @@ func (m *MMIO) writeCommon(offset uint64, v uint32) bool {
 	case regQueueNotify:
 		s.Notify(v)
 	case regInterruptACK:
-		m.setInterrupts(m.interruptStatus &^ v)
+		m.acknowledge(v)
 	case regStatus:
 		m.writeStatus(v)
 	case regSHMSel:

@@ -204,13 +204,35 @@ func TestInterruptsAreLevels(t *testing.T) {
 		t.Error("the line fell while a cause was left")
 	}
 	r.write(regInterruptACK, 2)
-	if r.line.Level || r.line.Raised != 1 {
+	if r.line.Level || r.line.Raised != 2 {
 		t.Errorf("line %v after %d edges", r.line.Level, r.line.Raised)
 	}
 	r.Do(func() { r.dev.QueueUsed(0); qdev.Reset(r.mmio) })
 	r.want(regInterruptStatus, 0)
 	if r.line.Level {
 		t.Error("the line stays high over a machine reset")
+	}
+}
+
+// A bit that comes between a driver's read of the status and its write of what
+// it read makes an edge of its own.
+func TestInterruptAfterTheStatusWasRead(t *testing.T) {
+	r := newRig(t, false, nil)
+	r.live()
+	r.Do(func() { r.dev.QueueUsed(0) })
+	read := r.read(regInterruptStatus)
+	r.Do(r.dev.ConfigChanged)
+	r.write(regInterruptACK, read)
+	if !r.line.Level || r.line.Raised != 2 {
+		t.Errorf("level %v after %d edges", r.line.Level, r.line.Raised)
+	}
+	r.write(regInterruptACK, 4) // nothing of it is pending
+	if r.line.Raised != 2 {
+		t.Errorf("%d edges", r.line.Raised)
+	}
+	r.write(regInterruptACK, interruptConfig)
+	if r.line.Level {
+		t.Error("high with nothing pending")
 	}
 }
 
