@@ -4,6 +4,7 @@ import (
 	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -209,4 +210,40 @@ func TestStopContStorm(t *testing.T) {
 	if l := r.reports(); len(l) != 0 {
 		t.Errorf("reported %q", l)
 	}
+}
+
+// A reset that meets a start which has failed, before the device has heard of
+// it, leaves nothing of the failure in the status.
+func TestResetMeetsAFailedStart(t *testing.T) {
+	rec := NewRecorder("/dev/vhost-vdpa-0", 1)
+	r := newRig(t, false, rec)
+	failing := make(chan struct{})
+	r.Do(func() {
+		rec.Fail = func(_ int, call string) error {
+			if strings.HasPrefix(call, "VHOST_IOTLB_UPDATE") {
+				close(failing)
+				rec.Fail = nil
+				return syscall.EFAULT
+			}
+			return nil
+		}
+	})
+	r.Await = func(<-chan struct{}) { // the machine resets while the driver waits
+		op := r.dev.op
+		<-failing
+		<-op.finished
+		qdev.Reset(r.mmio)
+	}
+	r.drive(1)
+	r.Do(func() {
+		if r.dev.Status() != 0 || r.dev.state != stateInactive {
+			t.Errorf("status %s, state %s", r.dev.Status(), r.dev.state)
+		}
+	})
+	if l := r.reports(); len(l) != 1 {
+		t.Errorf("reported %q", l)
+	}
+	r.Await = nil
+	r.drive(1)
+	r.waitState(stateRunning)
 }

@@ -69,14 +69,14 @@ func (m model) StopQueue(n int) {
 }
 
 // Reset is part of virtio.Model.
-func (m model) Reset() {
+func (m model) Reset() (ok bool) {
 	d := m.d
 	d.callOff()
 	d.bases, d.basesErr = nil, nil
 	if d.used {
 		if err := d.ground(); err != nil {
 			d.broken("reset failed: ", err)
-			return
+			return false
 		}
 		d.used = false
 	}
@@ -85,6 +85,7 @@ func (m model) Reset() {
 	}
 	d.move(evReset)
 	d.lastErr = nil
+	return true
 }
 
 // runStateChanged follows the VM. It never makes the client's command fail:

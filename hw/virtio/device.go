@@ -22,8 +22,9 @@ type Model interface {
 	// device that cannot start calls State.NeedsReset.
 	Start() (done <-chan struct{})
 	// Reset ends all use of guest memory and of the queues. The driver or
-	// the machine is resetting the device, which may be in any state.
-	Reset()
+	// the machine is resetting the device, which may be in any state. ok is
+	// false for a device that cannot be reset now.
+	Reset() (ok bool)
 	// StopQueue ends the use of one queue that the driver takes back while
 	// the device is live.
 	StopQueue(n int)
@@ -232,9 +233,14 @@ func (s *State) Reset() {
 	if s.model == nil {
 		return
 	}
-	// Cleared first: a Model that cannot reset says so in the new status.
+	// Cleared first: what the Model tells the driver on the way is of the
+	// past.
 	s.clear()
-	s.model.Reset()
+	if ok := s.model.Reset(); ok {
+		s.status = 0
+	} else {
+		s.NeedsReset()
+	}
 }
 
 func (s *State) clear() {

@@ -44,7 +44,7 @@ func (m dummyModel) WriteConfig(offset int, data []byte) error {
 }
 
 func (m dummyModel) Start() <-chan struct{} { m.d.starts++; return m.d.done }
-func (m dummyModel) Reset()                 { m.d.resets++ }
+func (m dummyModel) Reset() bool            { m.d.resets++; return true }
 func (m dummyModel) StopQueue(n int)        { m.d.stopped = append(m.d.stopped, n) }
 
 func (d *dummy) Realize(h *qdev.Host) error { return d.Plug(d.setup) }
