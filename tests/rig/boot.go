@@ -24,8 +24,8 @@ import (
 // bootTimeout is for L1 to come up: 4 to 7 s on an idle machine.
 const bootTimeout = 3 * time.Minute
 
-// l1CPU is what the emulation can do, without five-level paging: with it about
-// one guest boot in eight hung, or took L1 down on the way out of the guest.
+// l1CPU is what the emulation can do, without five-level paging, which only
+// makes its page walks longer.
 const l1CPU = "max,+svm,-la57"
 
 // kernelLine is L1's kernel command line. A CPU that does not schedule for two
@@ -42,7 +42,7 @@ type Share struct {
 // Options describe an L1. The zero value of each field has a default.
 type Options struct {
 	Artifacts *Artifacts // from Build; required
-	MemoryMiB int        // 3072; the guest's memory plus 2 GiB is a good measure
+	MemoryMiB int        // 2816; the guest's memory plus 2 GiB is a good measure
 	CPUs      int        // 2
 	Shares    []Share    // in addition to the root and the results folder
 	Args      []string   // more arguments for L1's emulator
@@ -76,7 +76,7 @@ func Boot(ctx context.Context, opts Options) (*L1, error) {
 		return nil, errors.New("rig: Boot needs the Artifacts that Build returns")
 	}
 	if opts.MemoryMiB == 0 {
-		opts.MemoryMiB = 3072
+		opts.MemoryMiB = 2816
 	}
 	if opts.CPUs == 0 {
 		opts.CPUs = 2

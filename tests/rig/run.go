@@ -22,7 +22,10 @@ type Cmd struct {
 	Stderr io.Writer // nobody
 }
 
-// ErrGone is wrapped by the error of a command that L1 did not outlive.
+// ErrGone is wrapped by the error of a command that L1 did not outlive. That
+// is seldom the command's fault: QEMU 7.2's emulation of SVM at times delivers
+// an interrupt to L1 right behind a VMRUN, before L1 has its registers back, and
+// L1's kernel panics in __svm_vcpu_run. The same again may well succeed.
 var ErrGone = errors.New("L1 died")
 
 // Environ is the environment of every command: a plain one of root's, where

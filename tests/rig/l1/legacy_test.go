@@ -1,9 +1,6 @@
 package l1
 
-import (
-	"fmt"
-	"testing"
-)
+import "testing"
 
 // TestLegacyPVH: the other values of the matrix in one boot: legacy
 // virtio-mmio, the ELF kernel entered by PVH, four vCPUs, RAM on both sides of
@@ -66,29 +63,21 @@ func TestMatrix(t *testing.T) {
 	if !Full() {
 		t.Skip("the whole matrix runs with GQEMU_RIG_FULL=1")
 	}
-	kernels := []struct{ name, path string }{{"bzImage", bzImage()}, {"vmlinux", vmlinux()}}
-	versions := []struct {
-		name   string
-		modern bool
-	}{{"legacy", false}, {"modern", true}}
-	for _, memory := range []int{128, 512, 4096} {
-		for _, cpus := range []int{1, 2, 4} {
-			for _, k := range kernels {
-				for _, v := range versions {
-					name := k.name + "/" + v.name + fmt.Sprintf("/%dCPU/%dMiB", cpus, memory)
-					t.Run(name, func(t *testing.T) {
-						g := boot(t, Config{
-							Kernel: k.path, Modern: v.modern, CPUs: cpus, MemoryMiB: memory,
-							Block: true, Net: true, Append: "quiet",
-						})
-						checkMemory(g)
-						checkTransport(g)
-						checkBlock(g)
-						checkNet(g)
-						checkPoweroff(g)
-					})
-				}
+	for _, c := range matrix() {
+		t.Run(c.name(), func(t *testing.T) {
+			config := Config{
+				Modern: c.modern, CPUs: c.cpus, MemoryMiB: c.memoryMiB,
+				Block: true, Net: true, Append: "quiet",
 			}
-		}
+			if c.elf {
+				config.Kernel = vmlinux()
+			}
+			g := boot(t, config)
+			checkMemory(g)
+			checkTransport(g)
+			checkBlock(g)
+			checkNet(g)
+			checkPoweroff(g)
+		})
 	}
 }

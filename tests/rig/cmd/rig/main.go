@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/gqemu/gqemu/tests/rig"
+	"github.com/gqemu/gqemu/tests/rig/l1"
 )
 
 // Exit codes of the rig's own, chosen as timeout(1) does.
@@ -91,7 +92,7 @@ type machine struct {
 
 func (m *machine) flags(name string, memory int, timeout time.Duration) *flag.FlagSet {
 	fs := flag.NewFlagSet("rig "+name, flag.ContinueOnError)
-	fs.IntVar(&m.memory, "m", memory, "L1's memory in `MiB`")
+	fs.IntVar(&m.memory, "m", memory, "L1's memory in `MiB`; 0 lets the verb choose")
 	fs.IntVar(&m.cpus, "smp", 2, "L1's CPUs")
 	fs.DurationVar(&m.timeout, "timeout", timeout, "kill the machine after this `time`")
 	fs.BoolVar(&m.console, "console", false, "show L1's console on stderr")
@@ -135,15 +136,15 @@ func (m *machine) inside(ctx context.Context, checkout string, c rig.Cmd) (int, 
 		opts.Console = os.Stderr
 	}
 	start := time.Now()
-	l1, err := rig.Boot(ctx, opts)
+	vm, err := rig.Boot(ctx, opts)
 	if err != nil {
 		return exitFailed, err
 	}
-	defer l1.Close()
+	defer vm.Close()
 	fmt.Fprintf(os.Stderr, "rig: L1 is up after %.1f s: kernel %s, %d CPUs, %d MiB\n",
 		time.Since(start).Seconds(), a.Release, m.cpus, m.memory)
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	code, err := l1.Run(ctx, c)
+	code, err := vm.Run(ctx, c)
 	switch {
 	case errors.Is(err, errTimeout):
 		return exitTimeout, err
@@ -155,7 +156,7 @@ func (m *machine) inside(ctx context.Context, checkout string, c rig.Cmd) (int, 
 
 func runVerb(ctx context.Context, checkout string, args []string) (int, error) {
 	var m machine
-	fs := m.flags("run", 3072, 30*time.Minute)
+	fs := m.flags("run", 2816, 30*time.Minute)
 	if err := fs.Parse(args); err != nil {
 		return exitFailed, nil
 	}
@@ -201,12 +202,14 @@ func goTool(ctx context.Context, dir string, args ...string) error {
 	return nil
 }
 
+// attempts is how often a unit is begun when its L1 dies under it.
+const attempts = 3
+
 func testVerb(ctx context.Context, checkout string, args []string) (int, error) {
 	var m machine
-	// The guest with 4 GiB wants 2 GiB more.
-	fs := m.flags("test", 6656, 3*time.Hour)
+	fs := m.flags("test", 0, time.Hour)
 	full := fs.Bool("full", false, "the whole matrix and the long counts, not one of each")
-	pattern := fs.String("run", "", "only the tests that match this `regexp`")
+	pattern := fs.String("run", "", "only the tests that match this `regexp`, in one L1")
 	vmm := fs.String("vmm", "", "the VMM to test; gqemu is built when this is empty")
 	if err := fs.Parse(args); err != nil || fs.NArg() != 0 {
 		return exitFailed, err
@@ -215,23 +218,56 @@ func testVerb(ctx context.Context, checkout string, args []string) (int, error) 
 	if err != nil {
 		return exitFailed, err
 	}
-	c := rig.Cmd{
-		Args: []string{test, "-test.v", "-test.timeout=" + m.timeout.String()},
-		Dir:  filepath.Join(checkout, "tests", "rig", "l1"),
-		Env:  []string{"GQEMU_BINARY=" + binary},
-	}
-	if *pattern != "" {
-		c.Args = append(c.Args, "-test.run="+*pattern)
-	}
+	env := []string{"GQEMU_BINARY=" + binary}
 	if *full {
-		c.Env = append(c.Env, "GQEMU_RIG_FULL=1")
+		env = append(env, "GQEMU_RIG_FULL=1")
 	}
-	return m.inside(ctx, checkout, c)
+	units := l1.Units(*full || os.Getenv("GQEMU_RIG_FULL") != "")
+	if *pattern != "" {
+		// The largest any of them needs.
+		units = []l1.Unit{{Name: *pattern, Run: *pattern, MemoryMiB: 6656}}
+	}
+	memory, worst := m.memory, 0
+	for _, u := range units {
+		m.memory = memory
+		if memory == 0 {
+			m.memory = u.MemoryMiB
+		}
+		code, err := m.unit(ctx, checkout, test, env, u)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "rig: %s: %v\n", u.Name, err)
+		}
+		if ctx.Err() != nil {
+			return exitFailed, context.Cause(ctx)
+		}
+		if code != 0 {
+			fmt.Fprintf(os.Stderr, "rig: %s: FAIL (%d)\n", u.Name, code)
+		}
+		worst = max(worst, code)
+	}
+	return worst, nil
+}
+
+// unit runs some tests in an L1 of their own, and again when L1 itself died.
+func (m *machine) unit(ctx context.Context, checkout, test string, env []string, u l1.Unit) (int, error) {
+	c := rig.Cmd{
+		Args: []string{test, "-test.v", "-test.run=" + u.Run, "-test.skip=" + u.Skip, "-test.timeout=" + m.timeout.String()},
+		Dir:  filepath.Join(checkout, "tests", "rig", "l1"),
+		Env:  env,
+	}
+	for i := 1; ; i++ {
+		fmt.Fprintf(os.Stderr, "rig: %s\n", u.Name)
+		code, err := m.inside(ctx, checkout, c)
+		if !errors.Is(err, rig.ErrGone) || i == attempts {
+			return code, err
+		}
+		fmt.Fprintf(os.Stderr, "%v\nrig: L1 died, which is the emulation's doing: attempt %d of %d\n", err, i+1, attempts)
+	}
 }
 
 func benchVerb(ctx context.Context, checkout string, args []string) (int, error) {
 	var m machine
-	fs := m.flags("bench", 3072, 2*time.Hour)
+	fs := m.flags("bench", 2816, 2*time.Hour)
 	rounds := fs.Int("rounds", 5, "how often each of them starts")
 	vmm := fs.String("vmm", "", "the VMM to measure; gqemu is built when this is empty")
 	if err := fs.Parse(args); err != nil || fs.NArg() != 0 {

@@ -1,0 +1,76 @@
+package l1
+
+import "fmt"
+
+// Unit is a part of the scenarios that runs in an L1 of its own, so that one
+// machine does not have to outlive them all, and small ones get a small one.
+type Unit struct {
+	Name      string
+	Run, Skip string // for -test.run and -test.skip
+	MemoryMiB int    // L1's
+}
+
+// L1's memory: the guest's plus 2 GiB.
+const (
+	smallL1 = 2816 // all of it below 4 GiB
+	largeL1 = 6656
+)
+
+// alone are the tests with an L1 of their own; the others share one.
+var alone = []Unit{
+	{Name: "main job", Run: "^TestMainJob$", MemoryMiB: smallL1},
+	{Name: "memlock", Run: "^TestMemlock$", MemoryMiB: smallL1},
+	{Name: "legacy, PVH", Run: "^TestLegacyPVH$", MemoryMiB: largeL1},
+}
+
+// Units is all there is to run, in order. With full it is every combination of
+// the matrix too.
+func Units(full bool) []Unit {
+	rest := Unit{Name: "wrong input and the kit", Run: ".", Skip: "^TestMatrix$|^TestBenchmark$", MemoryMiB: smallL1}
+	for _, u := range alone {
+		rest.Skip += "|" + u.Run
+	}
+	units := append([]Unit{rest}, alone...)
+	if !full {
+		return units
+	}
+	for _, c := range matrix() {
+		u := Unit{Name: c.name(), Run: "^TestMatrix$/^" + c.name() + "$", MemoryMiB: smallL1}
+		if c.memoryMiB > 512 {
+			u.MemoryMiB = largeL1
+		}
+		units = append(units, u)
+	}
+	return units
+}
+
+// combination is one point of the matrix.
+type combination struct {
+	elf, modern     bool
+	cpus, memoryMiB int
+}
+
+func (c combination) name() string {
+	kernel, version := "bzImage", "legacy"
+	if c.elf {
+		kernel = "vmlinux"
+	}
+	if c.modern {
+		version = "modern"
+	}
+	return fmt.Sprintf("%s-%s-%dCPU-%dMiB", kernel, version, c.cpus, c.memoryMiB)
+}
+
+func matrix() []combination {
+	var all []combination
+	for _, memory := range []int{128, 512, 4096} {
+		for _, cpus := range []int{1, 2, 4} {
+			for _, elf := range []bool{false, true} {
+				for _, modern := range []bool{false, true} {
+					all = append(all, combination{elf, modern, cpus, memory})
+				}
+			}
+		}
+	}
+	return all
+}
