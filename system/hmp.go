@@ -38,16 +38,15 @@ func (v *VM) hmp(_ context.Context, _ *qapi.Call, line string) string {
 		}
 		return v.hmpInfo(args[0], args[1:])
 	case "stop", "s":
-		return hmpResult(v.stopByUser())
+		return hmpResult(v.stop(StatePaused))
 	case "cont", "c":
-		return hmpResult(v.contByUser())
+		return hmpResult(v.start())
 	case "quit", "q":
-		v.requestShutdown(CauseHostQuit)
+		v.quit()
 	case "system_reset":
 		v.requestReset(CauseHostReset)
 	case "system_powerdown":
-		v.req.powerdown = true
-		v.wakeMain()
+		v.requestPowerdown()
 	default:
 		return fmt.Sprintf("unknown command: '%s'\n", words[0])
 	}

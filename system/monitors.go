@@ -66,7 +66,7 @@ func (v *VM) openMuxes() error {
 func (v *VM) quitByKey() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.requestShutdown(CauseHostQuit)
+	v.quit()
 }
 
 func (v *VM) registerEvents() {

@@ -2,7 +2,6 @@ package system
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/gqemu/gqemu/qapi"
 )
@@ -29,10 +28,7 @@ func (v *VM) registerCommands() {
 // registerControl adds commands of QAPI module control.
 func (v *VM) registerControl() {
 	register(v, "quit", func(none) (none, error) {
-		v.requestShutdown(CauseHostQuit)
-		// The client is told at once: its session ends with the reply.
-		v.announceShutdown(v.req.shutdown)
-		v.req.announced = true
+		v.quit()
 		return none{}, nil
 	}, qapi.AllowPreconfig())
 }
@@ -52,15 +48,14 @@ func (v *VM) registerRunState() {
 	register(v, "query-status", func(none) (StatusInfo, error) {
 		return StatusInfo{Running: v.run.Running(), Status: v.run.state}, nil
 	}, qapi.AllowPreconfig())
-	register(v, "stop", func(none) (none, error) { return none{}, v.stopByUser() })
-	register(v, "cont", func(none) (none, error) { return none{}, v.contByUser() })
+	register(v, "stop", func(none) (none, error) { return none{}, v.stop(StatePaused) })
+	register(v, "cont", func(none) (none, error) { return none{}, v.start() })
 	register(v, "system_reset", func(none) (none, error) {
 		v.requestReset(CauseHostReset)
 		return none{}, nil
 	})
 	register(v, "system_powerdown", func(none) (none, error) {
-		v.req.powerdown = true
-		v.wakeMain()
+		v.requestPowerdown()
 		return none{}, nil
 	})
 	register(v, "query-name", func(none) (NameInfo, error) {
@@ -79,19 +74,3 @@ type NameInfo struct {
 
 // QAPIName is the name of the type in the QMP schema.
 func (NameInfo) QAPIName() string { return "NameInfo" }
-
-// stopByUser is the command stop: a VM that does not run is left as it is.
-func (v *VM) stopByUser() error {
-	if v.run.state != StateRunning {
-		return nil
-	}
-	return v.stop(StatePaused)
-}
-
-// contByUser is the command cont.
-func (v *VM) contByUser() error {
-	if v.run.needsReset() {
-		return fmt.Errorf("Resetting the Virtual Machine is required")
-	}
-	return v.start()
-}

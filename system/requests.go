@@ -8,14 +8,13 @@ import (
 // Cause is why a VM is reset or shut down, as events name it.
 type Cause string
 
+// The causes there are in gqemu.
 const (
 	CauseHostQuit      Cause = "host-qmp-quit"
 	CauseHostReset     Cause = "host-qmp-system-reset"
 	CauseHostSignal    Cause = "host-signal"
-	CauseHostUI        Cause = "host-ui"
 	CauseGuestShutdown Cause = "guest-shutdown"
 	CauseGuestReset    Cause = "guest-reset"
-	CauseGuestPanic    Cause = "guest-panic"
 )
 
 // QAPIName is the name of the type in the QMP schema.
@@ -31,10 +30,10 @@ func (Cause) QAPIEnum() []string {
 func (c Cause) byGuest() bool { return strings.HasPrefix(string(c), "guest-") }
 
 // requests are transitions asked for while a vCPU or a client is in the
-// middle of something. The main loop carries them out. Guarded by the VM lock.
+// middle of something. The main loop carries them out, or a client's session
+// after the command that asked. Guarded by the VM lock.
 type requests struct {
 	shutdown  Cause // "" for none
-	announced bool  // the SHUTDOWN event is out already
 	reset     Cause
 	powerdown bool
 	failed    bool // a vCPU met an internal error
@@ -53,13 +52,24 @@ func (v *VM) wakeMain() {
 	}
 }
 
-// requestShutdown asks the main loop to end the VM, or to pause it where
-// -no-shutdown says so.
+// requestShutdown asks for the end of the VM, or that it pauses where
+// -no-shutdown says so. The latest cause is the one that clients are told.
 func (v *VM) requestShutdown(c Cause) {
-	if v.req.shutdown == "" {
-		v.req.shutdown = c
-		v.wakeMain()
-	}
+	v.req.shutdown = c
+	v.wakeMain()
+}
+
+// quit asks for the end of the VM whatever -no-shutdown says.
+func (v *VM) quit() { v.terminate(CauseHostQuit) }
+
+func (v *VM) terminate(c Cause) {
+	v.action.Shutdown = "poweroff"
+	v.requestShutdown(c)
+}
+
+func (v *VM) requestPowerdown() {
+	v.req.powerdown = true
+	v.wakeMain()
 }
 
 // requestReset asks for a system reset; with -no-reboot it is a shutdown.
@@ -87,28 +97,23 @@ func (v *VM) GuestPoweroff() {
 	v.requestPause()
 }
 
-// announceShutdown tells clients once that the VM ends.
-func (v *VM) announceShutdown(c Cause) {
-	if !v.req.announced {
-		v.post("SHUTDOWN", &ShutdownEvent{Guest: c.byGuest(), Reason: c})
+// serve carries out what was requested. The end of the VM is left to the main
+// loop; see ending. Called with the VM lock held.
+func (v *VM) serve() {
+	if v.ending {
+		return
 	}
-}
-
-// serve carries out what was requested and tells whether the VM is to end.
-// Called with the VM lock held.
-func (v *VM) serve() (exit bool) {
 	if v.req.failed {
 		v.req.failed = false
-		if v.run.state == StateRunning {
-			v.check(v.stop(StateInternalError))
-		}
+		v.check(v.stop(StateInternalError))
 	}
 	if c := v.req.shutdown; c != "" {
-		v.announceShutdown(c)
-		v.req.shutdown, v.req.announced = "", false
-		// A client that quits, or a signal, is not held up by -no-shutdown.
-		if v.action.Shutdown != "pause" || c == CauseHostQuit || c == CauseHostSignal {
-			return true
+		v.req.shutdown = ""
+		v.post("SHUTDOWN", &ShutdownEvent{Guest: c.byGuest(), Reason: c})
+		if v.action.Shutdown != "pause" {
+			v.finish()
+			v.wakeMain()
+			return
 		}
 		v.check(v.stop(StateShutdown))
 	}
@@ -121,13 +126,14 @@ func (v *VM) serve() (exit bool) {
 		v.post("POWERDOWN", nil)
 		v.machine.Powerdown()
 	}
-	return false
 }
 
 // reset performs a system reset. A VM that does not run comes out in state
 // prelaunch, one that runs goes on.
 func (v *VM) reset(c Cause) {
-	v.begin()
+	if !v.begin() {
+		return
+	}
 	defer v.end()
 	v.pauseVCPUs()
 	err := v.machine.Reset()

@@ -2,6 +2,7 @@ package system
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -15,7 +16,6 @@ const (
 	StatePaused        RunState = "paused"
 	StateShutdown      RunState = "shutdown"
 	StateInternalError RunState = "internal-error"
-	StateGuestPanicked RunState = "guest-panicked"
 )
 
 // QAPIName is the name of the type in the QMP schema.
@@ -30,12 +30,11 @@ func (RunState) QAPIEnum() []string {
 
 // transitions says which state may follow which.
 var transitions = map[RunState][]RunState{
-	StatePrelaunch:     {StateRunning, StateShutdown},
-	StateRunning:       {StatePaused, StateShutdown, StateInternalError, StateGuestPanicked},
-	StatePaused:        {StateRunning, StatePrelaunch, StateShutdown},
-	StateShutdown:      {StatePaused, StatePrelaunch, StateShutdown},
-	StateInternalError: {StatePaused, StatePrelaunch, StateShutdown},
-	StateGuestPanicked: {StateRunning, StatePaused, StatePrelaunch, StateShutdown},
+	StatePrelaunch:     {StateRunning},
+	StateRunning:       {StatePaused, StateShutdown, StateInternalError},
+	StatePaused:        {StateRunning, StatePrelaunch},
+	StateShutdown:      {StatePrelaunch},
+	StateInternalError: {StatePrelaunch},
 }
 
 // runControl is the VM's run state. Guarded by the VM lock.
@@ -79,12 +78,18 @@ func (r *runControl) needsReset() bool {
 }
 
 // begin waits until no other transition is under way and starts one. The VM
-// lock is let go meanwhile.
-func (v *VM) begin() {
-	for v.changing {
+// lock is let go meanwhile, so the run state may be another one afterwards. It
+// reports false when the VM is being taken down, which nothing may get in the
+// way of.
+func (v *VM) begin() bool {
+	for v.changing && !v.ending {
 		v.changed.Wait()
 	}
+	if v.ending {
+		return false
+	}
 	v.changing = true
+	return true
 }
 
 // end ends the transition that begin started.
@@ -93,11 +98,19 @@ func (v *VM) end() {
 	v.changed.Broadcast()
 }
 
+// finish lets no further command or transition begin.
+func (v *VM) finish() {
+	v.ending = true
+	v.changed.Broadcast()
+}
+
 // stop takes the VM out of StateRunning to another state: the clock stands,
-// no vCPU is in guest code and the devices are told. The VM lock is let go
-// while vCPUs come to rest.
+// no vCPU is in guest code and the devices are told. A VM that does not run
+// keeps its state. The VM lock is let go while vCPUs come to rest.
 func (v *VM) stop(to RunState) error {
-	v.begin()
+	if !v.begin() {
+		return nil
+	}
 	defer v.end()
 	return v.stopNow(to)
 }
@@ -105,7 +118,6 @@ func (v *VM) stop(to RunState) error {
 // stopNow is stop within a transition.
 func (v *VM) stopNow(to RunState) error {
 	if v.run.state != StateRunning {
-		v.run.set(to)
 		return nil
 	}
 	v.run.set(to)
@@ -116,7 +128,8 @@ func (v *VM) stopNow(to RunState) error {
 	return err
 }
 
-// start makes the VM run and tells clients.
+// start makes the VM run and tells clients. It fails for a guest that cannot
+// go on.
 func (v *VM) start() error { return v.resume(true) }
 
 // launch makes the VM run for the first time. QEMU does so before it lets any
@@ -124,10 +137,15 @@ func (v *VM) start() error { return v.resume(true) }
 func (v *VM) launch() error { return v.resume(false) }
 
 func (v *VM) resume(tell bool) error {
-	v.begin()
+	if !v.begin() {
+		return nil
+	}
 	defer v.end()
 	if v.run.state == StateRunning {
 		return nil
+	}
+	if v.run.needsReset() {
+		return fmt.Errorf("Resetting the Virtual Machine is required")
 	}
 	v.run.set(StateRunning)
 	if tell {

@@ -23,7 +23,27 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer v.abortOnSignal()()
+	aborted := v.abortOnSignal()
+	err = v.build()
+	if aborted() {
+		err = errQuiet
+	}
+	switch {
+	case err == nil:
+		return v, nil
+	case errors.Is(err, ErrHelp):
+		v.Close()
+		return nil, ErrHelp
+	case err != errQuiet:
+		v.printStartError(err)
+	}
+	v.Close()
+	return nil, ErrStart
+}
+
+// build takes the steps of New up to the first that fails, or to a signal that
+// ends the process.
+func (v *VM) build() error {
 	for _, step := range []func() error{
 		v.createMachine,
 		v.createChardevs,
@@ -38,19 +58,14 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 		v.locked(v.complete),
 		v.openMuxes,
 	} {
+		if v.aborted.Load() {
+			return errQuiet
+		}
 		if err := step(); err != nil {
-			help := errors.Is(err, ErrHelp)
-			if !help && err != errQuiet {
-				v.printStartError(err)
-			}
-			v.Close()
-			if help {
-				return nil, ErrHelp
-			}
-			return nil, ErrStart
+			return err
 		}
 	}
-	return v, nil
+	return nil
 }
 
 // locked runs a step under the VM lock: what it makes may be called from
@@ -63,22 +78,25 @@ func (v *VM) locked(step func() error) func() error {
 	}
 }
 
-// abortOnSignal ends the wait for a chardev's peer when the process is asked to
-// end before the VM stands. stop ends the watch.
-func (v *VM) abortOnSignal() (stop func()) {
+// abortOnSignal gives up the construction when the process is asked to end
+// before the VM stands: the wait for a chardev's peer ends at once, and no
+// further step is taken. stop ends the watch and tells whether that was so.
+func (v *VM) abortOnSignal() (stop func() bool) {
 	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(done)
 		select {
 		case s := <-v.env.Signals:
 			v.report(signalText(s))
+			v.aborted.Store(true)
 			v.chardevs.CloseAll()
 		case <-quit:
 		}
 	}()
-	return func() {
+	return func() bool {
 		close(quit)
 		<-done
+		return v.aborted.Load()
 	}
 }
 

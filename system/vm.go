@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/rs/zerolog"
 
@@ -57,8 +58,8 @@ type AccelArgs struct {
 
 // VM is one virtual machine.
 type VM struct {
-	// mu is the VM lock. It guards everything here but the fields that are
-	// set once by New.
+	// mu is the VM lock. It guards everything here but atomic fields and
+	// those that are set once by New.
 	mu sync.Mutex
 
 	env      Env
@@ -83,14 +84,15 @@ type VM struct {
 
 	run      runControl
 	changing bool          // a transition is under way
-	changed  sync.Cond     // on mu: changing became false
+	changed  sync.Cond     // on mu: changing became false, or ending true
+	ending   bool          // the VM goes down: no command or transition begins
 	pausing  bool          // vCPUs were asked to pause
 	pause    chan struct{} // closed while pausing
 	req      requests
 	action   cli.Action
 	wake     chan struct{} // capacity 1: serve has something to do
-	exit     int           // exit status
 	started  chan struct{} // closed when Run has brought the VM to its first state
+	aborted  atomic.Bool   // a signal came before that
 
 	qtest   *qtest.Server // nil for none
 	cleanup []func()
@@ -251,8 +253,8 @@ func (v *VM) newClock() {
 	}
 }
 
-// Run lets the VM run until it ends, and returns the exit status.
-func (v *VM) Run() int {
+// Run lets the VM run until it ends.
+func (v *VM) Run() {
 	if !v.cfg.Paused {
 		v.mu.Lock()
 		err := v.launch()
@@ -270,17 +272,17 @@ func (v *VM) Run() int {
 		case s := <-v.env.Signals:
 			v.report(signalText(s))
 			v.mu.Lock()
-			v.action.Shutdown = "poweroff"
-			v.requestShutdown(CauseHostSignal)
+			v.terminate(CauseHostSignal)
 			v.mu.Unlock()
 		case <-v.wake:
 		}
 		v.mu.Lock()
-		exit := v.serve()
+		v.serve()
+		ending := v.ending
 		v.mu.Unlock()
-		if exit {
+		if ending {
 			v.Close()
-			return v.exit
+			return
 		}
 	}
 }
@@ -291,6 +293,10 @@ func (v *VM) Run() int {
 // WITHOUT the VM lock, once, also for a VM that failed to start.
 func (v *VM) Close() {
 	v.mu.Lock()
+	v.finish()
+	for v.changing {
+		v.changed.Wait()
+	}
 	if v.acc != nil {
 		if v.run.state == StateRunning {
 			v.run.set(StateShutdown)
@@ -329,7 +335,9 @@ func (v *VM) Close() {
 }
 
 // exec runs a command's body under the VM lock. Commands that come early wait
-// until the VM has started: no client sees it half made.
+// until the VM has started: no client sees it half made. Those that come when
+// the VM is going down are dropped. What the command asked for is done before
+// the client has its reply, as in QEMU: RESET, POWERDOWN and SHUTDOWN come first.
 func (v *VM) exec(ctx context.Context, body func()) {
 	select {
 	case <-v.started:
@@ -338,5 +346,9 @@ func (v *VM) exec(ctx context.Context, body func()) {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if v.ending {
+		return
+	}
 	body()
+	v.serve()
 }

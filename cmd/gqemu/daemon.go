@@ -15,6 +15,10 @@ import (
 // it is ready. A Go program cannot fork: its threads would not follow.
 const daemonEnv = "GQEMU_DAEMON_READY_FD"
 
+// isDaemon tells whether this is the re-executed process, whose command line
+// the parent has read already.
+func isDaemon() bool { return os.Getenv(daemonEnv) != "" }
+
 // daemonState is the child's side of -daemonize.
 type daemonState struct{ pipe *os.File }
 

@@ -30,7 +30,9 @@ func checkFilename(filename string, mux bool) (complaint string, ok bool) {
 func run(argv []string) int {
 	cfg, err := cli.Env{Package: packageVersion(), CheckFilename: checkFilename}.Parse(argv)
 	rep := cfg.Reporter(os.Stderr)
-	rep.Flush(cfg.Messages)
+	if !isDaemon() {
+		rep.Flush(cfg.Messages)
+	}
 	if err != nil {
 		return rep.Fail(err, os.Stdout)
 	}
@@ -79,5 +81,6 @@ func run(argv []string) int {
 		return 1
 	}
 	daemon.ready()
-	return vm.Run()
+	vm.Run()
+	return 0
 }
