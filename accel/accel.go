@@ -66,6 +66,14 @@ type Interrupts interface {
 	SetExtINT(level bool, ack func() uint8)
 }
 
+// ChipResetter is the part of a VM whose accelerator has interrupt controllers
+// and timers of its own.
+type ChipResetter interface {
+	// ResetChips puts them in the state in which firmware leaves them, the
+	// PICs masked. Called after the machine's devices were reset.
+	ResetChips() error
+}
+
 // CPUID is one leaf as KVM_SET_CPUID2 takes it (linux/kvm.h).
 type CPUID struct {
 	Function, Index    uint32

@@ -21,6 +21,8 @@ var (
 	kvmSetIdentityMapAddr = sys.IOW[uint64](kvmio, 0x48)
 	kvmCreateIRQChip      = sys.IO(kvmio, 0x60)
 	kvmIRQLine            = sys.IOW[irqLevel](kvmio, 0x61)
+	kvmGetIRQChip         = sys.IOWR[irqchip](kvmio, 0x62)
+	kvmSetIRQChip         = sys.IOR[irqchip](kvmio, 0x63)
 	kvmSetGSIRouting      = sys.IOWSize(kvmio, 0x6a, 8)
 	kvmIRQFD              = sys.IOW[irqfd](kvmio, 0x76)
 	kvmCreatePIT2         = sys.IOW[pitConfig](kvmio, 0x77)
@@ -47,6 +49,7 @@ var (
 	kvmGetMCECap          = sys.IOR[uint64](kvmio, 0x9d)
 	kvmGetVCPUEvents      = sys.IOR[vcpuEvents](kvmio, 0x9f)
 	kvmSetVCPUEvents      = sys.IOW[vcpuEvents](kvmio, 0xa0)
+	kvmSetPIT2            = sys.IOW[pitState](kvmio, 0xa0)
 	kvmGetDebugRegs       = sys.IOR[debugRegs](kvmio, 0xa1)
 	kvmSetDebugRegs       = sys.IOW[debugRegs](kvmio, 0xa2)
 	kvmEnableCap          = sys.IOW[enableCap](kvmio, 0xa3)
@@ -140,6 +143,39 @@ type pitConfig struct {
 }
 
 const pitSpeakerDummy = 1
+
+type pitState struct {
+	channels [3]struct {
+		count                                     uint32
+		latched                                   uint16
+		countLatched, statusLatched, status       uint8
+		readState, writeState, writeLatch, rwMode uint8
+		mode, bcd, gate                           uint8
+		loaded                                    int64
+	}
+	flags uint32
+	_     [9]uint32
+}
+
+// irqchip is the state of one chip: a picState or an ioapicState.
+type irqchip struct {
+	id, _ uint32
+	state [512]byte
+}
+
+type picState struct {
+	lastIRR, irr, imr, isr                uint8
+	priorityAdd, base, readISR, poll      uint8
+	specialMask, initState, autoEOI       uint8
+	rotate, nested, init4, elcr, elcrMask uint8
+}
+
+type ioapicState struct {
+	base    uint64
+	sel, id uint32
+	irr, _  uint32
+	table   [24]uint64
+}
 
 type ioeventfd struct {
 	datamatch uint64

@@ -272,6 +272,44 @@ func TestKernelIRQChipTakesLines(t *testing.T) {
 	m.pause()
 }
 
+// A kernel that never touches the PICs, as on a hardware-reduced platform,
+// hears nothing of them, neither at power-on nor after a reset of a guest
+// that used them; and what was set up in the IOAPIC is gone.
+func TestResetChipsMasksThem(t *testing.T) {
+	m := newMachine(t, accel.IRQChipOn)
+	got := make(chan int, 100)
+	m.h.pio = func(port uint16, _ []byte, _ bool) { got <- int(port) }
+	v := m.boot(
+		0xe6, 0x80, // out 0x80, al
+		0xfb,       // sti
+		0xeb, 0xfe, // jmp $
+	)
+	ram := m.ram.Bytes()
+	copy(ram[0x9000:], []byte{0xe6, 0x81, 0xeb, 0xfe}) // out 0x81, al; jmp $
+	for _, vector := range []int{4, 8, 12} {
+		binary.LittleEndian.PutUint32(ram[4*vector:], 0x9000)
+	}
+	for range 2 {
+		m.check(m.vm.ResetChips())
+		m.check(v.Reset())
+		m.real(v)
+		m.vm.Resume()
+		expect(t, got, 0x80, "start of the guest")
+		m.check(m.vm.SetLine(4, true))
+		nothing(t, got, "a PIC that nobody has set up interrupts")
+		m.check(m.vm.SetLine(4, false))
+		m.pause()
+		m.check(updateChip(m.vm, chipPICMaster, func(s *picState) { *s = picState{elcrMask: s.elcrMask} }))
+		m.check(updateChip(m.vm, chipIOAPIC, func(s *ioapicState) { s.table[4] = 0x34 }))
+	}
+	m.check(m.vm.ResetChips())
+	m.check(updateChip(m.vm, chipIOAPIC, func(s *ioapicState) {
+		if s.table[4] != ioapicMasked || s.base != ioapicBase {
+			t.Errorf("IOAPIC at %#x, pin 4 %#x", s.base, s.table[4])
+		}
+	}))
+}
+
 func TestSecondCPUStartsByINITAndSIPI(t *testing.T) {
 	m := newMachine(t, accel.IRQChipSplit)
 	got := make(chan int, 100)

@@ -101,6 +101,11 @@ func (m *Microvm) tables() (acpi.Tables, error) {
 // into memory there again: the guest may have overwritten it.
 func (m *Microvm) Reset() error {
 	m.host.SysBus.Reset()
+	if r, ok := m.board.Accel.(accel.ChipResetter); ok {
+		if err := r.ResetChips(); err != nil {
+			return err
+		}
+	}
 	for _, c := range m.cpus {
 		if err := c.VCPU.Reset(); err != nil {
 			return err
