@@ -15,13 +15,15 @@ import (
 // Documentation/virt/kvm/x86/cpuid.rst).
 const (
 	leafFeatures = 1
+	leafPMU      = 0xa
 
 	ecxX2APIC      = 1 << 21
 	ecxTSCDeadline = 1 << 24
 	ecxHypervisor  = 1 << 31
 
-	edxMCE = 1 << 7
-	edxMCA = 1 << 14
+	edxMCE  = 1 << 7
+	edxMTRR = 1 << 12
+	edxMCA  = 1 << 14
 )
 
 // SupportedCPUID is all that this kernel and the host's processors give a

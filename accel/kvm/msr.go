@@ -12,16 +12,24 @@ import (
 // in Linux Documentation/virt/kvm/x86/msr.rst).
 const (
 	msrTSC            = 0x10
+	msrFeatureControl = 0x3a
 	msrTSCAdjust      = 0x3b
 	msrSpecCtrl       = 0x48
+	msrPMC0           = 0xc1
 	msrUmwaitControl  = 0xe1
 	msrSysenterCS     = 0x174
 	msrSysenterESP    = 0x175
 	msrSysenterEIP    = 0x176
 	msrMCGStatus      = 0x17a
+	msrPerfEvtSel0    = 0x186
 	msrMiscEnable     = 0x1a0
+	msrMTRRPhysBase0  = 0x200
 	msrPAT            = 0x277
 	msrMTRRDefType    = 0x2ff
+	msrFixedCtr0      = 0x309
+	msrFixedCtrCtrl   = 0x38d
+	msrPerfStatus     = 0x38e
+	msrPerfGlobalCtrl = 0x38f
 	msrMC0Status      = 0x401
 	msrTSCDeadline    = 0x6e0
 	msrBNDCFGS        = 0xd90
@@ -51,12 +59,16 @@ const (
 	miscFastStrings  = 1
 	mtrrEnable       = 1 << 11
 	mtrrWriteBack    = 6
+	mtrrRanges       = 8 // variable ones, as many as KVM has
 	pollControlReset = 1
 )
 
 // resetMSRs is what a vCPU's registers hold at power-on, in the order they
 // are set. The KVM ones are cleared first of all: through them the kernel
 // writes to guest memory.
+//
+// Feature control ends VMX operation: until then the kernel takes no other
+// control registers.
 //
 // MTRRs are enabled and write-back, as firmware leaves them on all
 // processors: Linux gives up PAT, and complains, when it finds them off.
@@ -68,6 +80,7 @@ var resetMSRs = []msrEntry{
 	{index: msrKVMStealTime},
 	{index: msrKVMPVEOI},
 	{index: msrKVMPollControl, data: pollControlReset},
+	{index: msrFeatureControl},
 	{index: msrTSCDeadline},
 	{index: msrTSC},
 	{index: msrTSCAdjust},
@@ -164,10 +177,48 @@ func (v *VCPU) powerOnMSRs() []msrEntry {
 			list = append(list, e)
 		}
 	}
+	if v.leaf(leafFeatures).EDX&edxMTRR != 0 {
+		for i := range uint32(mtrrRanges) {
+			list = append(list, msrEntry{index: msrMTRRPhysBase0 + 2*i}, msrEntry{index: msrMTRRPhysBase0 + 2*i + 1})
+		}
+	}
+	for _, index := range v.counterMSRs() {
+		if v.vm.msrs[index] {
+			list = append(list, msrEntry{index: index})
+		}
+	}
 	if v.hasMCE() {
 		for i := range uint32(v.vm.caps.mceBanks) {
 			list = append(list, msrEntry{index: msrMC0Status + 4*i})
 		}
+	}
+	return list
+}
+
+// counterMSRs are the registers of architectural performance monitoring, in the
+// order that stops the counters first (Intel SDM volume 3, section 20.2).
+func (v *VCPU) counterMSRs() []uint32 {
+	const (
+		maxCounters = 18 // before other registers begin
+		maxFixed    = 16
+	)
+	pmu := v.leaf(leafPMU)
+	version := pmu.EAX & 0xff
+	if version == 0 {
+		return nil
+	}
+	var list []uint32
+	if version > 1 {
+		list = append(list, msrPerfGlobalCtrl, msrFixedCtrCtrl)
+		for i := range min(pmu.EDX&0x1f, maxFixed) {
+			list = append(list, msrFixedCtr0+i)
+		}
+	}
+	for i := range min(pmu.EAX>>8&0xff, maxCounters) {
+		list = append(list, msrPerfEvtSel0+i, msrPMC0+i)
+	}
+	if version > 1 {
+		list = append(list, msrPerfStatus)
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package kvm
 import (
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -193,6 +194,46 @@ func TestResetIsThePowerOnState(t *testing.T) {
 	}
 	if err := m.vm.vcpus[1].SetBoot(accel.BootState{Mode: accel.ModeLong64}); err == nil {
 		t.Error("SetBoot of another CPU than the boot CPU")
+	}
+}
+
+// A guest's memory types, performance counters and VMX operation end with
+// a reset, the last before the control registers are set.
+func TestResetEndsWhatRegistersSwitchedOn(t *testing.T) {
+	m := newMachine(t, accel.IRQChipSplit)
+	v := m.cpu(0)
+	m.check(v.setMSRs([]msrEntry{{index: msrMTRRPhysBase0, data: 0xe0000001}, {index: msrMTRRPhysBase0 + 1, data: 0xfe000800}}))
+	m.check(v.Reset())
+	got := []msrEntry{{index: msrMTRRPhysBase0}, {index: msrMTRRPhysBase0 + 1}}
+	if n, err := v.msrs(kvmGetMSRs, got); n != 2 || err != nil || got[0].data != 0 || got[1].data != 0 {
+		t.Errorf("MTRR %#x, %#x (%d, %v)", got[0].data, got[1].data, n, err)
+	}
+
+	w := &VCPU{vm: &VM{msrs: map[uint32]bool{}}, cfg: accel.CPUConfig{CPUID: []accel.CPUID{
+		{Function: leafPMU, EAX: 2 | 4<<8, EDX: 3},
+	}}}
+	list := []uint32{
+		msrFeatureControl, msrPerfGlobalCtrl, msrFixedCtrCtrl, msrFixedCtr0, msrFixedCtr0 + 2,
+		msrPerfEvtSel0, msrPMC0 + 3, msrPerfStatus,
+	}
+	for _, i := range list {
+		w.vm.msrs[i] = true
+	}
+	var order []uint32
+	for _, e := range w.powerOnMSRs() {
+		if e.data != 0 && w.vm.msrs[e.index] {
+			t.Errorf("%#x is set to %#x", e.index, e.data)
+		}
+		if w.vm.msrs[e.index] {
+			order = append(order, e.index)
+		}
+	}
+	if !slices.Equal(order, list) {
+		t.Errorf("reset sets %x, want %x", order, list)
+	}
+	w.cfg.CPUID = nil
+	if l := w.counterMSRs(); l != nil {
+		t.Errorf("counters of a CPU without: %x", l)
 	}
 }
 
