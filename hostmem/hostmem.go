@@ -39,75 +39,6 @@ type Backend struct {
 	mapped             bool
 }
 
-// RegisterTypes adds the backends' types.
-func RegisterTypes(r *qom.Registry) {
-	size := func(name, desc string, f func(*Backend) *uint64) *qom.Property {
-		p := qom.NewProperty(name, "int", nil,
-			func(b *Backend) any { return *f(b) },
-			func(b *Backend, v qom.Value) error {
-				if b.ram != nil {
-					return fmt.Errorf("cannot change property '%s' of %s '%s'", name, b.TypeName(), b.Name())
-				}
-				n, err := v.Size(name)
-				if err == nil && n == 0 {
-					err = fmt.Errorf("property '%s' of %s doesn't take value '0'", name, b.TypeName())
-				}
-				if err == nil {
-					*f(b) = n
-				}
-				return err
-			}, nil)
-		p.Description = desc
-		return p
-	}
-	flag := func(name, desc string, def bool, f func(*Backend) *bool) *qom.Property {
-		return qom.Field(name, f, def, qom.Description(desc), qom.HideDefault())
-	}
-	r.Register(qom.Type{Name: "user-creatable", Parent: "interface", Abstract: true})
-	r.Register(qom.Type{
-		Name: "memory-backend", Parent: "object", Abstract: true, Interfaces: []string{"user-creatable"},
-		New: func() qom.Object { return new(Backend) },
-		Properties: []*qom.Property{
-			size("size", "Size of the memory region (ex: 500M)", func(b *Backend) *uint64 { return &b.size }),
-			flag("merge", "Mark memory as mergeable", true, func(b *Backend) *bool { return &b.merge }),
-			flag("dump", "Set to 'off' to exclude from core dump", true, func(b *Backend) *bool { return &b.dump }),
-			flag("prealloc", "Preallocate memory", false, func(b *Backend) *bool { return &b.prealloc }),
-			qom.Field("prealloc-threads", func(b *Backend) *uint32 { return &b.preallocThreads }, 1,
-				qom.Description("Number of CPU threads to use for prealloc"), qom.TypeName("int"), qom.HideDefault()),
-			flag("share", "Mark the memory as private to QEMU or shared", false, func(b *Backend) *bool { return &b.share }),
-			flag("reserve", "Reserve swap space (or huge pages) if applicable", true, func(b *Backend) *bool { return &b.reserve }),
-			qom.Enum("policy", "HostMemPolicy", []string{"default", "preferred", "bind", "interleave"},
-				func(b *Backend) *string { return &b.policy }, "default",
-				qom.Description("Set the NUMA policy"), qom.HideDefault()),
-			{Name: "host-nodes", Type: "int", Description: "Binds memory to the list of NUMA host nodes",
-				Get: func(qom.Object) (any, error) { return []any{}, nil }, Set: refuseNodes},
-			flag("x-use-canonical-path-for-ramblock-id", "", false, func(b *Backend) *bool { return &b.canonicalPath }),
-		},
-	})
-	r.Register(qom.Type{Name: "memory-backend-ram", Parent: "memory-backend"})
-	r.Register(qom.Type{Name: "memory-backend-memfd", Parent: "memory-backend",
-		Properties: []*qom.Property{
-			flag("hugetlb", "Use huge pages", false, func(b *Backend) *bool { return &b.hugetlb }),
-			size("hugetlbsize", "Huge pages size (ex: 2M, 1G)", func(b *Backend) *uint64 { return &b.hugetlbSize }),
-			flag("seal", "Seal growing & shrinking", true, func(b *Backend) *bool { return &b.seal }),
-		}})
-	r.Register(qom.Type{Name: "memory-backend-file", Parent: "memory-backend",
-		Properties: []*qom.Property{
-			qom.Field("mem-path", func(b *Backend) *string { return &b.path }, "", qom.TypeName("string")),
-			size("align", "", func(b *Backend) *uint64 { return &b.align }),
-			size("offset", "Offset into the target file (ex: 1G)", func(b *Backend) *uint64 { return &b.offset }),
-			flag("discard-data", "", false, func(b *Backend) *bool { return &b.discardData }),
-			flag("readonly", "", false, func(b *Backend) *bool { return &b.readonly }),
-		}})
-}
-
-func refuseNodes(_ qom.Object, v qom.Value) error {
-	if l, ok := v.Raw().([]any); ok && len(l) == 0 {
-		return nil
-	}
-	return fmt.Errorf("NUMA node binding of memory is not supported")
-}
-
 // New makes a backend of the named type and size in bytes, allocated, without
 // a parent.
 func New(r *qom.Registry, typ string, size uint64) (*Backend, error) {
@@ -144,10 +75,34 @@ func (b *Backend) Complete() error {
 	if b.merge {
 		b.advise(unix.MADV_MERGEABLE)
 	}
-	if b.prealloc {
-		if err := unix.Madvise(b.ram.Bytes(), unix.MADV_POPULATE_WRITE); err != nil {
-			return fmt.Errorf("preallocating memory failed: %w", err)
-		}
+	return b.preallocate(b.prealloc)
+}
+
+func (b *Backend) setMerge(on bool) error {
+	advice := unix.MADV_UNMERGEABLE
+	if on {
+		advice = unix.MADV_MERGEABLE
+	}
+	b.advise(advice)
+	return nil
+}
+
+func (b *Backend) setDump(on bool) error {
+	advice := unix.MADV_DONTDUMP
+	if on {
+		advice = unix.MADV_DODUMP
+	}
+	b.advise(advice)
+	return nil
+}
+
+// preallocate has the kernel find all pages now. What is there stays.
+func (b *Backend) preallocate(on bool) error {
+	if !on {
+		return nil
+	}
+	if err := unix.Madvise(b.ram.Bytes(), unix.MADV_POPULATE_WRITE); err != nil {
+		return fmt.Errorf("preallocating memory failed: %w", err)
 	}
 	return nil
 }
@@ -270,6 +225,3 @@ func (b *Backend) Release() error {
 	b.ram = nil
 	return err
 }
-
-// InUse tells whether the guest has the memory.
-func (b *Backend) InUse() bool { return b.mapped }
