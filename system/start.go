@@ -213,6 +213,7 @@ func (v *VM) createAccelerator() error {
 	for _, name := range unknown {
 		v.report("invalid accelerator " + name)
 	}
+	failed := false
 	for _, o := range list {
 		a := v.accelerator(o.Name)
 		if a == nil {
@@ -230,7 +231,11 @@ func (v *VM) createAccelerator() error {
 				fmt.Fprintln(v.env.Stderr, ie.Detail)
 			}
 			v.rep.Error(o.Loc, fmt.Errorf("failed to initialize %s: %s", a.Name, errno.Text(err)))
+			failed = true
 			continue
+		}
+		if failed && v.cfg.Qtest == "" {
+			v.report("falling back to " + a.Title)
 		}
 		v.acc = acc
 		v.newClock()

@@ -41,7 +41,8 @@ type Env struct {
 
 // Accelerator makes a VM's accelerator. Its name is what -accel takes.
 type Accelerator struct {
-	Name string
+	Name  string
+	Title string // in messages
 	// IRQChip tells that the property kernel-irqchip exists.
 	IRQChip bool
 	New     func(AccelArgs) (accel.VM, error)

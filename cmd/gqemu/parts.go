@@ -48,10 +48,10 @@ func newTypes() *qom.Registry {
 // accelerators lists what -accel takes.
 func accelerators() []system.Accelerator {
 	return []system.Accelerator{
-		{Name: "kvm", IRQChip: true, New: func(a system.AccelArgs) (accel.VM, error) {
+		{Name: "kvm", Title: "KVM", IRQChip: true, New: func(a system.AccelArgs) (accel.VM, error) {
 			return kvm.New(kvm.Options{IRQChip: a.IRQChip, Pins: a.Pins}, a.Handler, a.Lock, a.Log)
 		}},
-		{Name: "qtest", New: func(system.AccelArgs) (accel.VM, error) { return qtest.New(), nil }},
+		{Name: "qtest", Title: "QTest", New: func(system.AccelArgs) (accel.VM, error) { return qtest.New(), nil }},
 	}
 }
 
