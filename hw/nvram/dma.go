@@ -30,6 +30,10 @@ type dmaDesc struct {
 
 var zeroes [1 << 16]byte
 
+// fillShare is how many bytes are zeroed before others get the VM lock: a
+// guest may ask for 4 GiB of them.
+const fillShare = 8 << 20
+
 func readDMA(offset uint64, size int) uint64 {
 	var b [8]byte
 	copy(b[:size], dmaSignature[offset:])
@@ -86,8 +90,8 @@ func (f *FwCfg) run(d dmaDesc) bool {
 
 // dmaOut copies the selected item to guest RAM, and zeroes behind its end.
 func (f *FwCfg) dmaOut(addr, length uint64) bool {
-	mem := f.Host().Memory
-	for length > 0 {
+	mem, lock := f.Host().Memory, f.Host().Lock
+	for filled := 0; length > 0; {
 		data := f.left()
 		item := len(data) > 0
 		if !item {
@@ -101,6 +105,10 @@ func (f *FwCfg) dmaOut(addr, length uint64) bool {
 		}
 		if item {
 			f.offset += len(data)
+		} else if filled += len(data); filled >= fillShare {
+			filled = 0
+			lock.Unlock()
+			lock.Lock()
 		}
 		addr += uint64(len(data))
 		length -= uint64(len(data))

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gqemu/gqemu/hw/hwtest"
@@ -282,6 +283,29 @@ func TestFwCfgDMAErrors(t *testing.T) {
 	}
 	f.Outl(dma, 0xffffffff)
 	f.Outl(dma+4, 0xf0ffffff) // a descriptor in no RAM
+}
+
+// countedLock counts how often a lock is taken.
+type countedLock struct {
+	sync.Locker
+	n int
+}
+
+func (l *countedLock) Lock() { l.Locker.Lock(); l.n++ }
+
+// Whoever else needs the VM gets a turn while much memory is zeroed.
+func TestFwCfgDMAFillSharesTheLock(t *testing.T) {
+	f := newFwCfg(t)
+	lock := &countedLock{Locker: f.Lock}
+	f.Lock = lock
+	ram := f.RAM.Bytes()
+	ram[0x3000], ram[len(ram)-1] = 1, 1
+	if s := f.run(0x3f<<16|8|2, hwtest.RAMSize-0x3000, 0x3000); s != 0 || ram[0x3000] != 0 || ram[len(ram)-1] != 0 {
+		t.Errorf("status %#x, %d, %d", s, ram[0x3000], ram[len(ram)-1])
+	}
+	if lock.n != (hwtest.RAMSize-0x3000)/(8<<20) {
+		t.Errorf("the lock was free %d times", lock.n)
+	}
 }
 
 // A writable file takes writes that fit, and tells.
