@@ -1,6 +1,7 @@
 package vdpa
 
 import (
+	"fmt"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -66,6 +67,51 @@ func TestStartWithoutLock(t *testing.T) {
 	<-s.driver
 	if s.dev.state != stateRunning || s.updates.Load() != 4 {
 		t.Errorf("%s after %d updates", s.dev.state, s.updates.Load())
+	}
+}
+
+// What the driver writes to the configuration during a start waits for its
+// end without the lock, in order, and reads back meanwhile.
+func TestConfigWritesDuringStart(t *testing.T) {
+	for _, stop := range []bool{false, true} {
+		s := newSlow(t)
+		s.rec.TakeCalls()
+		s.Writeb(base+0x110, 1)
+		s.Writeb(base+0x120, 2)
+		if got := s.Readb(base + 0x120); got != 2 {
+			t.Errorf("reads %d back", got)
+		}
+		if c := s.rec.TakeCalls(); len(c) != 0 {
+			t.Errorf("calls %v while starting", c)
+		}
+		if stop {
+			s.later(t)
+			s.run(false)
+		} else {
+			close(s.free)
+		}
+		<-s.driver
+		var got []string
+		for _, c := range s.rec.TakeCalls() {
+			if strings.HasPrefix(c, "VHOST_VDPA_SET_CONFIG ") {
+				got = append(got, c)
+			}
+		}
+		if want := "[VHOST_VDPA_SET_CONFIG offset 16 01 VHOST_VDPA_SET_CONFIG offset 32 02]"; fmt.Sprint(got) != want {
+			t.Errorf("stop %v: %v", stop, got)
+		}
+	}
+	s := newSlow(t)
+	for i := range maxConfigWrites + 2 {
+		s.Writeb(base+0x110, byte(i))
+	}
+	if n := len(s.dev.op.config); n > maxConfigWrites {
+		t.Errorf("%d writes are kept", n)
+	}
+	close(s.free)
+	<-s.driver
+	if s.rec.Config[16] != (maxConfigWrites+1)%256 {
+		t.Errorf("the last write was %d", s.rec.Config[16])
 	}
 }
 

@@ -1,6 +1,7 @@
 package vdpa
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 
@@ -32,11 +33,37 @@ func (m model) ReadConfig(offset int, buf []byte) error {
 
 // WriteConfig is part of virtio.Model.
 func (m model) WriteConfig(offset int, data []byte) error {
-	err := m.d.be.SetConfig(offset, data)
+	d := m.d
+	if d.state == stateStarting && len(d.op.config) < maxConfigWrites {
+		// The kernel takes it between two mappings only, and the lock is not
+		// to be held until then.
+		d.op.config = append(d.op.config, configWrite{offset, bytes.Clone(data)})
+		copy(d.config[offset:], data)
+		return nil
+	}
+	if d.state == stateStarting { // a driver that writes and writes waits
+		if err := d.writeConfig(d.op); err != nil {
+			return err
+		}
+	}
+	err := d.be.SetConfig(offset, data)
 	if err != nil {
-		m.d.fail("", err)
+		d.fail("", err)
 	}
 	return err
+}
+
+// writeConfig hands over what the driver wrote during a start.
+func (d *Device) writeConfig(op *startOp) error {
+	writes := op.config
+	op.config = nil
+	for _, w := range writes {
+		if err := d.be.SetConfig(w.offset, w.data); err != nil {
+			d.fail("", err)
+			return err
+		}
+	}
+	return nil
 }
 
 // Start is part of virtio.Model.
@@ -139,6 +166,7 @@ func (d *Device) finish(op *startOp) {
 		if !errors.As(op.err, &undo) {
 			d.used = false
 			d.move(evCanceled)
+			_ = d.writeConfig(op) // shown already
 			return
 		}
 	}
@@ -155,6 +183,7 @@ func (d *Device) finish(op *startOp) {
 	for _, n := range op.taken {
 		model{d}.StopQueue(n)
 	}
+	_ = d.writeConfig(op) // shown already
 }
 
 // fail is called when a call fails after realize: the device is taken to the

@@ -19,8 +19,19 @@ type startOp struct {
 	err      error         // the outcome, once finished is closed
 	finished chan struct{} // the calls are made
 	done     chan struct{} // the device knows the outcome
-	taken    []int         // queues that the driver took back meanwhile; VM lock
+	// What the driver did meanwhile; VM lock.
+	taken  []int // queues that it took back
+	config []configWrite
 }
+
+// configWrite is a write to the configuration space.
+type configWrite struct {
+	offset int
+	data   []byte
+}
+
+// maxConfigWrites bounds how many of them are kept.
+const maxConfigWrites = 256
 
 // startPlan is all that a start needs to know, so that it needs no lock.
 type startPlan struct {
