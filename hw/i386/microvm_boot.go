@@ -124,6 +124,15 @@ func (m *Microvm) Reset() error {
 	if err := mem.WriteAt(resetStub, resetVector); err != nil {
 		return err
 	}
+	if !m.acpiOn() {
+		var cpus []accel.CPUConfig
+		for _, c := range m.cpus {
+			cpus = append(cpus, c.VCPU.Config())
+		}
+		if err := mem.WriteAt(mpTable(cpus, mpTableAddr), mpTableAddr); err != nil {
+			return err
+		}
+	}
 	e, err := m.image.Load(mem)
 	if err != nil {
 		return err
