@@ -23,6 +23,8 @@ var (
 	kvmIRQLine            = sys.IOW[irqLevel](kvmio, 0x61)
 	kvmGetIRQChip         = sys.IOWR[irqchip](kvmio, 0x62)
 	kvmSetIRQChip         = sys.IOR[irqchip](kvmio, 0x63)
+	kvmRegCoalesced       = sys.IOW[coalescedZone](kvmio, 0x67)
+	kvmUnregCoalesced     = sys.IOW[coalescedZone](kvmio, 0x68)
 	kvmSetGSIRouting      = sys.IOWSize(kvmio, 0x6a, 8)
 	kvmIRQFD              = sys.IOW[irqfd](kvmio, 0x76)
 	kvmCreatePIT2         = sys.IOW[pitConfig](kvmio, 0x77)
@@ -70,6 +72,7 @@ const (
 	capNRVCPUs           capability = 9
 	capNRMemslots        capability = 10
 	capMPState           capability = 14
+	capCoalescedMMIO     capability = 15
 	capDestroyRegion     capability = 21
 	capIRQRouting        capability = 25
 	capJoinRegions       capability = 30
@@ -93,6 +96,7 @@ const (
 	capSplitIRQChip      capability = 121
 	capMaxVCPUID         capability = 128
 	capImmediateExit     capability = 136
+	capCoalescedPIO      capability = 162
 	capXsave2            capability = 208
 )
 
@@ -191,6 +195,11 @@ const (
 	ioeventfdPIO       = 1 << 1
 	ioeventfdDeassign  = 1 << 2
 )
+
+type coalescedZone struct {
+	addr      uint64
+	size, pio uint32
+}
 
 type clockData struct {
 	clock             uint64

@@ -18,7 +18,11 @@ type caps struct {
 	clock       bool // KVM_GET_CLOCK and KVM_SET_CLOCK
 	clockCtrl   bool
 	smm         bool
-	mceBanks    int // machine check banks; 0 without machine checks
+	// coalescedPIO tells that port writes can be coalesced, in the ring at page
+	// coalescedPage of a vCPU's shared mapping.
+	coalescedPIO  bool
+	coalescedPage int
+	mceBanks      int // machine check banks; 0 without machine checks
 }
 
 type need struct {
@@ -81,6 +85,8 @@ func (c *caps) read(dev int, chip accel.IRQChip) error {
 		smm:         has(capX86SMM),
 		mceBanks:    min(checkExtension(dev, capMCE), mceBanks),
 	}
+	c.coalescedPage = checkExtension(dev, capCoalescedMMIO)
+	c.coalescedPIO = c.coalescedPage > 0 && has(capCoalescedPIO)
 	if c.maxVCPUs == 0 {
 		// linux/kvm.h: old kernels tell a recommended number, or imply 4.
 		if c.maxVCPUs = checkExtension(dev, capNRVCPUs); c.maxVCPUs == 0 {

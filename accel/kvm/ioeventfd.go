@@ -6,14 +6,28 @@ import (
 	"github.com/gqemu/gqemu/memory"
 )
 
-// ports is the listener for the port space. KVM hands every port access out,
-// so it has use for ioeventfds only.
-type ports struct{ vm *VM }
+// ports is the listener for the port space. KVM hands every access to a
+// device's port out, so it has use for ioeventfds and for the other ports.
+type ports struct {
+	vm   *VM
+	dead deadPorts
+}
 
-func (*ports) Begin()                             {}
-func (*ports) AddSection(memory.Section) error    { return nil }
-func (*ports) RemoveSection(memory.Section) error { return nil }
-func (*ports) Commit() error                      { return nil }
+func newPorts(vm *VM) *ports { return &ports{vm: vm, dead: deadPorts{vm: vm, stale: true}} }
+
+func (*ports) Begin()        {}
+func (*ports) Commit() error { return nil }
+
+// AddSection notes ports that a device answers.
+func (p *ports) AddSection(sec memory.Section) error {
+	return p.dead.add(sec)
+}
+
+// RemoveSection notes ports that are not answered any more.
+func (p *ports) RemoveSection(sec memory.Section) error {
+	p.dead.remove(sec)
+	return nil
+}
 
 // AddEventFD has guest writes to a port signal an eventfd.
 func (p *ports) AddEventFD(addr uint64, e memory.IOEventFD) error {

@@ -169,6 +169,7 @@ func TestIOEventFDsTakeWhatMatchesAndLeaveTheRest(t *testing.T) {
 	pdev := memory.NewIO("pdev", 8, memory.OpsFuncs{}, memory.Access{})
 	m.check(m.mem.Add(m.root, dev, 0xd0000000, 0))
 	m.check(m.mem.Add(m.ports, pdev, 0x500, 0))
+	m.check(m.mem.Add(m.ports, memory.NewIO("end", 1, memory.OpsFuncs{}, memory.Access{}), 0xf4, 0))
 	m.check(m.mem.Update(func() error {
 		return firstError(firstError(
 			m.mem.AddIOEventFD(dev, memory.IOEventFD{Offset: 0x50, Size: 4, FD: any.FD()}),
@@ -224,9 +225,10 @@ func TestIOEventFDsTakeWhatMatchesAndLeaveTheRest(t *testing.T) {
 		t.Errorf("a second eventfd in one place: %v", err)
 	}
 
-	// Without the device nothing matches any more.
+	// With another device in its place nothing matches any more.
 	log = nil
 	m.check(m.mem.Remove(pdev))
+	m.check(m.mem.Add(m.ports, memory.NewIO("other", 8, memory.OpsFuncs{}, memory.Access{}), 0x500, 0))
 	m.real(v) // only to leave 64-bit mode behind
 	m.code(0xba, 0x00, 0x05, 0xb0, 0x09, 0xee, 0xe6, 0xf4, 0xeb, 0xfe)
 	m.check(v.Reset())

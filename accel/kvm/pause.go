@@ -15,6 +15,7 @@ func (vm *VM) changed() {
 // Resume lets all vCPUs run, including those that stopped for a triple fault
 // or an error. Guest time goes on from where it stood.
 func (vm *VM) Resume() {
+	vm.ports.dead.update()
 	vm.mu.Lock()
 	defer vm.mu.Unlock()
 	if vm.closing {

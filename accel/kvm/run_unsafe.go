@@ -2,6 +2,7 @@ package kvm
 
 import (
 	"encoding/binary"
+	"os"
 	"sync/atomic"
 	"unsafe"
 )
@@ -62,4 +63,22 @@ func (r runPage) pio() (port uint16, size int, data []byte, write bool) {
 		return 0, 0, nil, false
 	}
 	return r.port(), size, r[off : off+n], r[runUnion] == 1
+}
+
+// Offsets in the ring of coalesced writes: struct kvm_coalesced_mmio_ring. All
+// vCPUs' mappings show the same one.
+const (
+	ringFirst = 0 // oldest entry, ours to advance
+	ringLast  = 4 // where the kernel puts the next one
+)
+
+// dropCoalesced empties the ring of coalesced writes at the given page. When
+// two vCPUs do so at once the ring may stay half full, until the next time.
+func (r runPage) dropCoalesced(page int) {
+	ring := r[page*os.Getpagesize():]
+	first := (*uint32)(unsafe.Pointer(&ring[ringFirst]))
+	last := (*uint32)(unsafe.Pointer(&ring[ringLast]))
+	if n := atomic.LoadUint32(last); n != atomic.LoadUint32(first) {
+		atomic.StoreUint32(first, n)
+	}
 }

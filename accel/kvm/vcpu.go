@@ -184,7 +184,11 @@ func (v *VCPU) loop(started chan<- struct{}) {
 				continue
 			}
 		}
-		switch err := v.enter(); err {
+		err := v.enter()
+		if v.vm.caps.coalescedPIO {
+			v.run.dropCoalesced(v.vm.caps.coalescedPage)
+		}
+		switch err {
 		case nil:
 			v.handle()
 		case unix.EINTR, unix.EAGAIN:

@@ -3,6 +3,7 @@ package kvm
 import (
 	"errors"
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
 
@@ -99,7 +100,7 @@ func New(opts Options, h accel.Handler, lock sync.Locker, log zerolog.Logger) (*
 	vm := &VM{h: h, lock: lock, log: log, opts: opts, dev: dev, fd: -1}
 	vm.cond = sync.NewCond(&vm.mu)
 	vm.attn.Store(true)
-	vm.slots, vm.ports, vm.routes = newSlots(vm), &ports{vm}, newRoutes(vm)
+	vm.slots, vm.ports, vm.routes = newSlots(vm), newPorts(vm), newRoutes(vm)
 	if err := vm.init(); err != nil {
 		vm.Close()
 		return nil, err
@@ -123,6 +124,9 @@ func (vm *VM) init() error {
 	}
 	if vm.runSize, err = sys.Ioctl(vm.dev, kvmGetVCPUMmapSize, 0); err != nil {
 		return initFailed(err, "ioctl(KVM_GET_VCPU_MMAP_SIZE) failed: %s", errno.Text(err))
+	}
+	if (vm.caps.coalescedPage+1)*os.Getpagesize() > vm.runSize {
+		vm.caps.coalescedPIO = false
 	}
 	for { // a signal, of the runtime's own for instance, may interrupt it
 		vm.fd, err = sys.Ioctl(vm.dev, kvmCreateVM, 0)
