@@ -10,6 +10,7 @@ const (
 	fadtResetRegSup   = 1 << 10
 	fadtHWReducedACPI = 1 << 20
 	fadtBootArch8042  = 1 << 1
+	fadtBootArchNoRTC = 1 << 5
 )
 
 // Offsets of the fields that a hardware-reduced platform fills in (ACPI 6.4
@@ -37,6 +38,8 @@ type FADT struct {
 	Revision byte
 	// I8042 says that a PS/2 controller is present.
 	I8042 bool
+	// NoRTC says that there is no CMOS clock at its usual ports.
+	NoRTC bool
 	// SleepControl and SleepStatus are where the guest asks for a sleep
 	// state and learns of a wake-up.
 	SleepControl, SleepStatus GenericAddress
@@ -66,9 +69,14 @@ func (f FADT) build(oem OEM, dsdt uint64) ([]byte, error) {
 		le.PutUint32(t[fadtDSDT:], uint32(dsdt))
 	}
 	le.PutUint64(t[fadtXDSDT:], dsdt)
+	var arch uint16
 	if f.I8042 {
-		le.PutUint16(t[fadtBootArch:], fadtBootArch8042)
+		arch |= fadtBootArch8042
 	}
+	if f.NoRTC {
+		arch |= fadtBootArchNoRTC
+	}
+	le.PutUint16(t[fadtBootArch:], arch)
 	flags := uint32(fadtHWReducedACPI)
 	if f.Reset != (GenericAddress{}) {
 		flags |= fadtResetRegSup

@@ -31,8 +31,10 @@ type MicrovmConfig struct {
 	FwCfgDMA bool
 	// Serial are the COM ports, COM1 first; at most 9.
 	Serial []ISAPort
-	// RTC is the real-time clock, nil for none.
+	// RTC is the real-time clock, nil for none. NoRTC tells the guest that
+	// there is none; otherwise it has to find out.
 	RTC   *ISAPort
+	NoRTC bool
 	I8042 bool
 	// VirtIO are the transports to describe, in any order.
 	VirtIO []VirtIOMMIO
@@ -115,6 +117,7 @@ func (cfg *MicrovmConfig) fadt() FADT {
 	return FADT{
 		Revision:         cfg.FADTRevision,
 		I8042:            cfg.I8042,
+		NoRTC:            cfg.NoRTC,
 		SleepControl:     cfg.GED.register(GEDRegSleepControl),
 		SleepStatus:      cfg.GED.register(GEDRegSleepStatus),
 		Reset:            cfg.GED.register(GEDRegReset),

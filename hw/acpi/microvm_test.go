@@ -210,6 +210,10 @@ func TestFADTRevision6(t *testing.T) {
 	cfg := microvm()
 	cfg.FADTRevision, cfg.I8042 = 6, true
 	f := walk(t, build(t, cfg, TablesBase))["FACP"]
+	cfg.NoRTC = true
+	if g := walk(t, build(t, cfg, TablesBase))["FACP"]; g[fadtBootArch] != 2|1<<5 || f[fadtBootArch+1] != 0 {
+		t.Errorf("boot architecture flags %#x without an RTC", g[fadtBootArch:fadtBootArch+2])
+	}
 	if len(f) != 276 || f[8] != 6 || string(f[268:272]) != "QEMU" || f[fadtBootArch] != 2 {
 		t.Errorf("% x", f)
 	}

@@ -86,6 +86,10 @@ func (m *Microvm) tables() (acpi.Tables, error) {
 	}
 	if m.hasRTC {
 		c.RTC = &acpi.ISAPort{Base: rtcPort, IRQ: rtcIRQ}
+	} else {
+		// Linux would wait a second for a clock, reading its ports ten
+		// thousand times.
+		c.NoRTC = true
 	}
 	for i, t := range m.virtio {
 		for _, b := range t.dev.Qdev().Buses() {
