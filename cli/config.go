@@ -122,12 +122,6 @@ type ObjectOpt struct {
 	IsJSON bool
 }
 
-// Delayed reports whether objects of the type are created only after the
-// accelerator and the chardevs, as QEMU does with memory backends.
-func (o *ObjectOpt) Delayed() bool {
-	return len(o.Type) >= 15 && o.Type[:15] == "memory-backend-" || o.Type == "qtest"
-}
-
 // ChardevOpt is one character device to create.
 type ChardevOpt struct {
 	Loc   Loc

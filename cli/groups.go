@@ -54,7 +54,3 @@ var (
 		boolean("clipboard"), boolean("tight"), boolean("abstract"),
 	}}
 )
-
-// ChardevSpec is the declaration of -chardev's sub-options, for those who parse
-// chardev options elsewhere.
-func ChardevSpec() OptsSpec { return chardevSpec }

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"slices"
@@ -72,46 +73,30 @@ func PrintProperties(w io.Writer, typeName string, props []Prop) error {
 // DeviceInfo describes one device type for `-device help`.
 type DeviceInfo struct {
 	Name, Bus, Alias, Description string // "" for none, except Name
-	Category                      DeviceCategory
+	// Category is the heading it stands under, "" for none.
+	Category string
 }
 
-// DeviceCategory is where a device stands in `-device help`.
-type DeviceCategory int
-
-// The categories in the order of the listing.
-const (
-	CategoryBridge DeviceCategory = iota
-	CategoryUSB
-	CategoryStorage
-	CategoryNetwork
-	CategoryInput
-	CategoryDisplay
-	CategorySound
-	CategoryMisc
-	CategoryCPU
-	CategoryWatchdog
-	CategoryNone
-)
-
-var categoryNames = [...]string{"Controller/Bridge/Hub", "USB", "Storage", "Network", "Input", "Display",
-	"Sound", "Misc", "CPU", "Watchdog", "Uncategorized"}
+// categories are the headings of `-device help`, in their order.
+var categories = [...]string{"Controller/Bridge/Hub", "USB", "Storage", "Network", "Input", "Display",
+	"Sound", "Misc", "CPU", "Watchdog", ""}
 
 // PrintDevices lists device types as `-device help` does, by category and name.
 func PrintDevices(w io.Writer, devs []DeviceInfo) error {
 	devs = slices.Clone(devs)
 	slices.SortFunc(devs, func(a, b DeviceInfo) int { return strings.Compare(a.Name, b.Name) })
 	var b strings.Builder
-	for c, title := range categoryNames {
+	for _, title := range categories {
 		first := true
 		for _, d := range devs {
-			if d.Category != DeviceCategory(c) {
+			if d.Category != title {
 				continue
 			}
 			if first {
 				if b.Len() > 0 {
 					b.WriteByte('\n')
 				}
-				b.WriteString(title + " devices:\n")
+				b.WriteString(cmp.Or(title, "Uncategorized") + " devices:\n")
 				first = false
 			}
 			fmt.Fprintf(&b, "name \"%s\"", d.Name)

@@ -249,28 +249,3 @@ func mergeAt(dst, src map[string]any, prefix string) error {
 	}
 	return nil
 }
-
-// FormatKeyval writes a tree so that ParseKeyval reads the same tree. Empty
-// maps and lists below the root cannot be written; parsing produces none.
-func FormatKeyval(tree map[string]any) string {
-	var parts []string
-	var walk func(prefix string, v any)
-	walk = func(prefix string, v any) {
-		switch v := v.(type) {
-		case string:
-			parts = append(parts, prefix+"="+strings.ReplaceAll(v, ",", ",,"))
-		case []any:
-			for i, e := range v {
-				walk(prefix+"."+strconv.Itoa(i), e)
-			}
-		case map[string]any:
-			for _, k := range qjson.Keys(v) {
-				walk(prefix+"."+k, v[k])
-			}
-		}
-	}
-	for _, k := range qjson.Keys(tree) {
-		walk(k, tree[k])
-	}
-	return strings.Join(parts, ",")
-}

@@ -2,8 +2,11 @@ package cli
 
 import (
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/gqemu/gqemu/internal/qjson"
 )
 
 type m = map[string]any
@@ -111,7 +114,7 @@ func FuzzKeyval(f *testing.F) {
 		if err != nil {
 			return
 		}
-		out := FormatKeyval(tree)
+		out := formatKeyval(tree)
 		again, help, err := ParseKeyval(out, "")
 		if err != nil || help || !reflect.DeepEqual(tree, again) {
 			t.Errorf("%q -> %v -> %q -> %v, %v", s, tree, out, again, err)
@@ -120,4 +123,29 @@ func FuzzKeyval(f *testing.F) {
 			t.Error(err)
 		}
 	})
+}
+
+// formatKeyval writes a tree so that ParseKeyval reads the same tree. Empty
+// maps and lists below the root cannot be written; parsing produces none.
+func formatKeyval(tree map[string]any) string {
+	var parts []string
+	var walk func(prefix string, v any)
+	walk = func(prefix string, v any) {
+		switch v := v.(type) {
+		case string:
+			parts = append(parts, prefix+"="+strings.ReplaceAll(v, ",", ",,"))
+		case []any:
+			for i, e := range v {
+				walk(prefix+"."+strconv.Itoa(i), e)
+			}
+		case map[string]any:
+			for _, k := range qjson.Keys(v) {
+				walk(prefix+"."+k, v[k])
+			}
+		}
+	}
+	for _, k := range qjson.Keys(tree) {
+		walk(k, tree[k])
+	}
+	return strings.Join(parts, ",")
 }

@@ -74,9 +74,3 @@ func (t ObjectTypes) check(d dialect) (qomType, id string, props map[string]any,
 	delete(props, "id")
 	return qomType, id, props, nil
 }
-
-// CheckJSON converts a JSON object's members as -object and object-add take
-// them; see [ObjectOpt] for the types of the values.
-func (t ObjectTypes) CheckJSON(args map[string]any) (qomType, id string, props map[string]any, err error) {
-	return t.check(treeDialect{m: args})
-}

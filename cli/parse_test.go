@@ -100,7 +100,7 @@ func TestObjects(t *testing.T) {
 		"-object", `{"qom-type":"memory-backend-file","id":"b","size":1048576,"mem-path":"/x","share":true,"host-nodes":[0,1,2,5],"prealloc-threads":4}`)
 	want := map[string]any{"size": uint64(1 << 20), "mem-path": "/x", "share": true, "host-nodes": []uint64{0, 1, 2, 5}, "prealloc-threads": uint64(4)}
 	for i, o := range c.Objects {
-		if o.Type != "memory-backend-file" || o.ID != string(rune('a'+i)) || o.IsJSON != (i == 1) || !o.Delayed() || !reflect.DeepEqual(o.Props, want) {
+		if o.Type != "memory-backend-file" || o.ID != string(rune('a'+i)) || o.IsJSON != (i == 1) || !reflect.DeepEqual(o.Props, want) {
 			t.Errorf("%+v", o)
 		}
 	}

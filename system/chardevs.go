@@ -44,10 +44,7 @@ func (v *VM) createChardevs() error {
 
 func (v *VM) addChardevOpts(o *cli.Opts) error {
 	if backend, _ := o.Get("backend"); o.HasHelp() || cli.IsHelp(backend) {
-		fmt.Fprintln(v.env.Stdout, "Available chardev backend types: ")
-		for _, b := range chardev.Backends() {
-			fmt.Fprintf(v.env.Stdout, "  %s\n", b)
-		}
+		_ = cli.PrintNames(v.env.Stdout, "Available chardev backend types: ", "  ", chardev.Backends())
 		return ErrHelp
 	}
 	id, cfg, err := chardev.ParseOpts(o.WithID())

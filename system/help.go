@@ -12,19 +12,21 @@ import (
 	"github.com/gqemu/gqemu/qom"
 )
 
-// PrintHelp answers the requests for help that end the program.
+// PrintHelp answers the requests for help that end the program. Nobody is left
+// to tell of a failed write.
 func PrintHelp(w io.Writer, rep *cli.Reporter, types *qom.Registry, accels []Accelerator, reqs []cli.HelpRequest) {
 	for _, r := range reqs {
 		switch r.Topic {
 		case "machine":
 			machineHelp(w, types, r.Arg)
 		case "accel":
-			fmt.Fprintln(w, "Accelerators supported in QEMU binary:")
+			var names []string
 			for _, a := range accels {
 				if a.Name != "qtest" {
-					fmt.Fprintln(w, a.Name)
+					names = append(names, a.Name)
 				}
 			}
+			_ = cli.PrintNames(w, "Accelerators supported in QEMU binary:", "", names)
 		case "device":
 			if err := deviceHelp(w, types, r.Arg); err != nil {
 				rep.Error(r.Loc, err)
@@ -41,22 +43,17 @@ func machineHelp(w io.Writer, types *qom.Registry, name string) {
 	list := types.List("machine", false)
 	for _, t := range list {
 		if c := machine.ClassOf(t); c != nil && name != "" && (c.Name == name || c.Alias == name) {
-			// Nobody is left to tell of a failed write.
 			_ = cli.PrintProperties(w, t.Name, helpProps(t.AllProperties()))
 			return
 		}
 	}
-	fmt.Fprintln(w, "Supported machines are:")
+	var infos []cli.MachineInfo
 	for _, t := range list {
-		c := machine.ClassOf(t)
-		if c == nil {
-			continue
+		if c := machine.ClassOf(t); c != nil {
+			infos = append(infos, cli.MachineInfo{Name: c.Name, Alias: c.Alias, Description: c.Desc})
 		}
-		if c.Alias != "" {
-			fmt.Fprintf(w, "%-20s %s (alias of %s)\n", c.Alias, c.Desc, c.Name)
-		}
-		fmt.Fprintf(w, "%-20s %s\n", c.Name, c.Desc)
 	}
+	_ = cli.PrintMachines(w, infos)
 }
 
 func deviceHelp(w io.Writer, types *qom.Registry, name string) error {
@@ -71,45 +68,15 @@ func deviceHelp(w io.Writer, types *qom.Registry, name string) error {
 		_ = cli.PrintProperties(w, name, helpProps(deviceProperties(t)))
 		return nil
 	}
-	byCategory := map[string][]*qom.Type{}
+	var infos []cli.DeviceInfo
 	for _, t := range types.List("device", false) {
 		if c := qdev.ClassOf(t); !c.NotUserCreatable {
-			byCategory[c.Category] = append(byCategory[c.Category], t)
+			infos = append(infos, cli.DeviceInfo{Name: t.Name, Bus: c.BusType, Description: c.Desc, Category: c.Category})
 		}
 	}
-	first := true
-	for _, cat := range deviceCategories {
-		list := byCategory[cat]
-		if len(list) == 0 {
-			continue
-		}
-		if !first {
-			fmt.Fprintln(w)
-		}
-		first = false
-		title := cat
-		if title == "" {
-			title = "Uncategorized"
-		}
-		fmt.Fprintf(w, "%s devices:\n", title)
-		for _, t := range list {
-			c := qdev.ClassOf(t)
-			fmt.Fprintf(w, "name %q", t.Name)
-			if c.BusType != "" {
-				fmt.Fprintf(w, ", bus %s", c.BusType)
-			}
-			if c.Desc != "" {
-				fmt.Fprintf(w, ", desc %q", c.Desc)
-			}
-			fmt.Fprintln(w)
-		}
-	}
+	_ = cli.PrintDevices(w, infos)
 	return nil
 }
-
-// deviceCategories are the headings of -device help, in QEMU's order.
-var deviceCategories = []string{"Controller/Bridge/Hub", "USB", "Storage", "Network", "Input", "Display", "Sound",
-	"Misc", "CPU", "Watchdog", ""}
 
 func helpProps(props []*qom.Property) []cli.Prop {
 	var out []cli.Prop
@@ -131,10 +98,11 @@ func objectHelp(w io.Writer, types *qom.Registry, name string) {
 		_ = cli.PrintProperties(w, name, helpProps(t.AllProperties()))
 		return
 	}
-	fmt.Fprintln(w, "List of user creatable objects:")
+	var names []string
 	for _, t := range types.List("user-creatable", false) {
-		fmt.Fprintf(w, "  %s\n", t.Name)
+		names = append(names, t.Name)
 	}
+	_ = cli.PrintNames(w, "List of user creatable objects:", "  ", names)
 }
 
 func cpuHelp(w io.Writer, types *qom.Registry) {
