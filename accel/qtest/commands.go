@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -305,7 +306,7 @@ func outputPins(d qdev.Device) []*qdev.IRQ {
 
 // release ends the interception.
 func (s *Server) release() {
-	for _, p := range append(s.intercepted.Qdev().GPIOIns(""), outputPins(s.intercepted)...) {
+	for _, p := range slices.Concat(s.intercepted.Qdev().GPIOIns(""), outputPins(s.intercepted)) {
 		if p != nil {
 			p.Intercept(nil, false)
 		}

@@ -6,7 +6,6 @@ package qtest
 
 import (
 	"os"
-	"sync/atomic"
 
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/memory"
@@ -16,8 +15,7 @@ import (
 type VM struct {
 	// MSI, if not nil, takes the messages devices send. Set before the machine
 	// is built.
-	MSI  func(accel.MSI)
-	sent atomic.Uint64
+	MSI func(accel.MSI)
 }
 
 // New makes the accelerator.
@@ -38,7 +36,6 @@ func (*VM) Close() error                        { return nil }
 
 // SendMSI has no LAPIC to go to.
 func (v *VM) SendMSI(m accel.MSI) error {
-	v.sent.Add(1)
 	if v.MSI != nil {
 		v.MSI(m)
 	}
