@@ -178,7 +178,7 @@ func (d *Device) query() (s virtio.Setup, err error) {
 		return s, initError(err)
 	}
 	d.features = s.Features
-	d.dma = &dmaMap{be: d.be, rng: rng, piece: pieceSize}
+	d.dma = &dmaMap{be: d.be, rng: rng, piece: pieceSize, warn: d.host.Report}
 	return s, nil
 }
 

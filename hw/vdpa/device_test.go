@@ -515,3 +515,21 @@ func TestParsePinned(t *testing.T) {
 		t.Error(s)
 	}
 }
+
+// RAM that the device cannot reach is said at the start, in QEMU's words.
+func TestRAMOutOfRangeIsSaid(t *testing.T) {
+	for want, rng := range map[string]IOVARange{
+		"[RAM section out of device range (min=0x1000, addr=0x0)]":              {0x1000, ^uint64(0)},
+		"[RAM section out of device range (max=0x1ffffff, end addr=0x4000000)]": {0, 32<<20 - 1},
+		"[]": {0, 64<<20 - 1},
+	} {
+		rec := NewRecorder("/dev/vhost-vdpa-0", 1)
+		rec.Range = rng
+		r := newRig(t, false, rec)
+		if got := fmt.Sprint(r.reports()); got != want {
+			t.Errorf("%x..%x: reported %s, want %s", rng.First, rng.Last, got, want)
+		}
+		r.drive(1)
+		r.waitState(stateRunning)
+	}
+}

@@ -2,6 +2,7 @@ package vdpa
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 
@@ -41,6 +42,8 @@ type dmaMap struct {
 	rng   IOVARange
 	piece uint64 // bytes
 	batch bool   // the device takes batches
+	// warn tells the user of RAM that the device cannot reach; nil does not.
+	warn func(text string)
 
 	sections []memory.Section // RAM, as the guest sees it
 	live     bool             // mapped follows sections
@@ -239,6 +242,18 @@ func total(pieces []mapping) (n uint64) {
 	return n
 }
 
+// checkRange says, as QEMU does, that a section is not all in the device's
+// range. What is of it is mapped; what is not the guest must not use for I/O.
+func (d *dmaMap) checkRange(s memory.Section) {
+	switch {
+	case d.warn == nil:
+	case s.Addr < d.rng.First:
+		d.warn(fmt.Sprintf("RAM section out of device range (min=0x%x, addr=0x%x)", d.rng.First, s.Addr))
+	case s.Last > d.rng.Last:
+		d.warn(fmt.Sprintf("RAM section out of device range (max=0x%x, end addr=0x%x)", d.rng.Last, s.Last+1))
+	}
+}
+
 // Begin is part of memory.Listener, as are those below.
 func (d *dmaMap) Begin() {}
 
@@ -260,6 +275,7 @@ func (d *dmaMap) AddSection(s memory.Section) error {
 	if !s.IsRAM() {
 		return nil
 	}
+	d.checkRange(s)
 	if err := d.change(func() error { return d.add(d.split(s), never) }); err != nil {
 		return err
 	}
