@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/binary"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -199,5 +200,25 @@ func TestConsoleKeepsTheLastLines(t *testing.T) {
 	c.Write([]byte("new\r\nno end"))
 	if got := c.last(3); got != "old\nnew\nno end" {
 		t.Fatalf("%q", got)
+	}
+}
+
+func TestEmulationFaultIsToldFromOtherDeaths(t *testing.T) {
+	for text, want := range map[string]bool{
+		"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\nKernel panic - not syncing: Fatal exception\n": true,
+		"RIP: 0010:vhost_vdpa_ioctl+0x9c/0x210\nKernel panic - not syncing: Fatal exception\n":        false,
+		"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\n":                                             false,
+	} {
+		log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &L1{console: &console{log: log}, goneErr: errors.New("ended")}
+		m.console.Write([]byte(text))
+		m.console.close()
+		got := m.goneError()
+		if !errors.Is(got, ErrGone) || errors.Is(got, ErrEmulation) != want {
+			t.Errorf("%q: %v", text, got)
+		}
 	}
 }

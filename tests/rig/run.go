@@ -22,11 +22,25 @@ type Cmd struct {
 	Stderr io.Writer // nobody
 }
 
-// ErrGone is wrapped by the error of a command that L1 did not outlive. That
-// is seldom the command's fault: QEMU 7.2's emulation of SVM at times delivers
-// an interrupt to L1 right behind a VMRUN, before L1 has its registers back, and
-// L1's kernel panics in __svm_vcpu_run. The same again may well succeed.
+// ErrGone is wrapped by the error of a command that L1 did not outlive.
 var ErrGone = errors.New("L1 died")
+
+// ErrEmulation is wrapped beside ErrGone when L1's kernel died in the way that
+// QEMU 7.2's emulation of SVM brings about now and then: an interrupt is
+// delivered to L1 right behind a VMRUN, with the guest's GS base still loaded,
+// and L1's kernel faults until its stack is full. The same again may well
+// succeed.
+var ErrEmulation = errors.New("an interrupt right behind VMRUN, a fault of the emulation")
+
+// goneError is the error of a command when the emulator has ended.
+func (m *L1) goneError() error {
+	err := fmt.Errorf("%w: %w", ErrGone, m.goneErr)
+	text := m.Console(consoleLines)
+	if strings.Contains(text, "Kernel panic") && strings.Contains(text, "RIP: 0010:__svm_vcpu_run+") {
+		err = fmt.Errorf("%w: %w", err, ErrEmulation)
+	}
+	return err
+}
 
 // Environ is the environment of every command: a plain one of root's, where
 // the rig's things are, and what the host's environment says of gqemu and Go
@@ -96,7 +110,7 @@ func (m *L1) Run(ctx context.Context, c Cmd) (int, error) {
 				return r.Code, nil
 			}
 		case <-m.gone:
-			return -1, m.failure(c.Args[0], fmt.Errorf("%w: %w", ErrGone, m.goneErr))
+			return -1, m.failure(c.Args[0], m.goneError())
 		case <-ctx.Done():
 			// When this fails L1 is gone, and there is nothing left to kill.
 			_ = m.conn.Send(wire.Frame{ID: id, Kind: wire.Signal, Data: []byte{byte(syscall.SIGKILL)}})

@@ -202,7 +202,8 @@ func goTool(ctx context.Context, dir string, args ...string) error {
 	return nil
 }
 
-// attempts is how often a unit is begun when its L1 dies under it.
+// attempts is how often a unit is begun when the emulation kills its L1. Any
+// other death of L1's is a failure.
 const attempts = 3
 
 func testVerb(ctx context.Context, checkout string, args []string) (int, error) {
@@ -248,7 +249,8 @@ func testVerb(ctx context.Context, checkout string, args []string) (int, error) 
 	return worst, nil
 }
 
-// unit runs some tests in an L1 of their own, and again when L1 itself died.
+// unit runs some tests in an L1 of their own, and again when the emulation
+// killed that.
 func (m *machine) unit(ctx context.Context, checkout, test string, env []string, u l1.Unit) (int, error) {
 	c := rig.Cmd{
 		Args: []string{test, "-test.v", "-test.run=" + u.Run, "-test.skip=" + u.Skip, "-test.timeout=" + m.timeout.String()},
@@ -258,10 +260,10 @@ func (m *machine) unit(ctx context.Context, checkout, test string, env []string,
 	for i := 1; ; i++ {
 		fmt.Fprintf(os.Stderr, "rig: %s\n", u.Name)
 		code, err := m.inside(ctx, checkout, c)
-		if !errors.Is(err, rig.ErrGone) || i == attempts {
+		if !errors.Is(err, rig.ErrEmulation) || i == attempts {
 			return code, err
 		}
-		fmt.Fprintf(os.Stderr, "%v\nrig: L1 died, which is the emulation's doing: attempt %d of %d\n", err, i+1, attempts)
+		fmt.Fprintf(os.Stderr, "%v\nrig: attempt %d of %d\n", err, i+1, attempts)
 	}
 }
 
