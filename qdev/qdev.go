@@ -6,6 +6,7 @@
 package qdev
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/rs/zerolog"
@@ -233,6 +234,10 @@ func setRealized(o qom.Object, v qom.Value) error {
 	}
 	if on {
 		return Realize(d)
+	}
+	// A client must not take the machine's own parts out of it.
+	if !d.Qdev().Hotpluggable() {
+		return fmt.Errorf("Device '%s' does not support hotplugging", d.QOM().TypeName())
 	}
 	Unrealize(d)
 	return nil

@@ -143,6 +143,8 @@ func (v *VM) reset(c Cause) {
 		v.report(err.Error())
 		if v.run.state == StateRunning {
 			v.check(v.stopNow(StateInternalError))
+		} else {
+			v.run.set(StateInternalError)
 		}
 		return
 	}

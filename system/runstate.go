@@ -30,10 +30,10 @@ func (RunState) QAPIEnum() []string {
 
 // transitions says which state may follow which.
 var transitions = map[RunState][]RunState{
-	StatePrelaunch:     {StateRunning},
+	StatePrelaunch:     {StateRunning, StateInternalError},
 	StateRunning:       {StatePaused, StateShutdown, StateInternalError},
-	StatePaused:        {StateRunning, StatePrelaunch},
-	StateShutdown:      {StatePrelaunch},
+	StatePaused:        {StateRunning, StatePrelaunch, StateInternalError},
+	StateShutdown:      {StatePrelaunch, StateInternalError},
 	StateInternalError: {StatePrelaunch},
 }
 

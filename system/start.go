@@ -4,13 +4,10 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/cli"
 	"github.com/gqemu/gqemu/hw/i386/boot"
 	"github.com/gqemu/gqemu/hw/machine"
-	"github.com/gqemu/gqemu/internal/errno"
 	"github.com/gqemu/gqemu/internal/qjson"
-	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 )
 
@@ -203,108 +200,6 @@ func (v *VM) setMachineProperties() error {
 	return nil
 }
 
-// createAccelerator takes the first accelerator of the list that works.
-func (v *VM) createAccelerator() error {
-	known := func(name string) bool { return v.accelerator(name) != nil }
-	list, unknown, err := v.cfg.AccelList(v.legacy, defaultAccelerators, known)
-	if err != nil {
-		return err
-	}
-	for _, name := range unknown {
-		v.report("invalid accelerator " + name)
-	}
-	failed := false
-	for _, o := range list {
-		a := v.accelerator(o.Name)
-		if a == nil {
-			return at(o.Loc, fmt.Errorf("invalid accelerator %s", o.Name))
-		}
-		args, err := v.accelArgs(a, o)
-		if err != nil {
-			return at(o.Loc, err)
-		}
-		acc, err := a.New(args)
-		if err != nil {
-			// The next on the list may do.
-			var ie *accel.InitError
-			if errors.As(err, &ie) {
-				fmt.Fprintln(v.env.Stderr, ie.Detail)
-			}
-			v.rep.Error(o.Loc, fmt.Errorf("failed to initialize %s: %s", a.Name, errno.Text(err)))
-			failed = true
-			continue
-		}
-		if failed && v.cfg.Qtest == "" {
-			v.report("falling back to " + a.Title)
-		}
-		v.acc = acc
-		v.newClock()
-		v.host.Interrupts = acc
-		if l := acc.Memory(); l != nil {
-			err = v.host.Memory.Listen(l)
-		}
-		if l := acc.IO(); l != nil && err == nil {
-			err = v.host.IO.Listen(l)
-		}
-		return err
-	}
-	if len(list) == 0 {
-		return fmt.Errorf("no accelerator found")
-	}
-	return errQuiet
-}
-
-// defaultAccelerators is what is tried without -accel. There is no TCG.
-const defaultAccelerators = "kvm"
-
-// errQuiet ends a start whose reason has been printed.
-var errQuiet = quiet{}
-
-type quiet struct{}
-
-func (quiet) Error() string { return "" }
-
-func (v *VM) accelerator(name string) *Accelerator {
-	for i := range v.env.Accelerators {
-		if v.env.Accelerators[i].Name == name {
-			return &v.env.Accelerators[i]
-		}
-	}
-	return nil
-}
-
-func (v *VM) accelArgs(a *Accelerator, o cli.AccelOpt) (AccelArgs, error) {
-	args := AccelArgs{Handler: v, Lock: v, Log: v.env.Log, IRQChip: accel.IRQChipOn}
-	if v.class.SplitIRQChip {
-		args.IRQChip = accel.IRQChipSplit
-	}
-	if p, ok := v.machine.(interface{ IOAPICPins() int }); ok {
-		args.Pins = p.IOAPICPins()
-	}
-	props := o.Props
-	for _, g := range v.legacy.AccelProps {
-		if g.Driver == a.Name+"-accel" {
-			props = append(props, cli.Opt{Name: g.Property, Value: g.Value})
-		}
-	}
-	for _, p := range props {
-		if p.Name != "kernel-irqchip" || !a.IRQChip {
-			return args, fmt.Errorf("Property '%s-accel.%s' not found", a.Name, p.Name)
-		}
-		switch p.Value {
-		case "on":
-			args.IRQChip = accel.IRQChipOn
-		case "off":
-			args.IRQChip = accel.IRQChipOff
-		case "split":
-			args.IRQChip = accel.IRQChipSplit
-		default:
-			return args, fmt.Errorf("Parameter 'kernel-irqchip' does not accept value '%s'", p.Value)
-		}
-	}
-	return args, nil
-}
-
 // initMachine builds the machine without the user's devices.
 func (v *VM) initMachine() error {
 	c := v.machine.Common()
@@ -345,66 +240,6 @@ func cpuModel(m cli.CPUModel) machine.CPUModel {
 	return out
 }
 
-// createDevices makes the -device devices.
-func (v *VM) createDevices() error {
-	for i := range v.cfg.Devices {
-		d := &v.cfg.Devices[i]
-		r, err := deviceRequest(d.Dict(), d.IsJSON())
-		if err == nil {
-			_, err = v.host.Add(r)
-		}
-		if err != nil {
-			return at(d.Loc, err)
-		}
-	}
-	return nil
-}
-
-// deviceRequest takes the arguments of -device or device_add apart.
-func deviceRequest(args map[string]any, json bool) (qdev.Request, error) {
-	var r qdev.Request
-	text := func(name string) (string, error) {
-		val, ok := args[name]
-		if !ok {
-			return "", nil
-		}
-		return qom.JSON(val).Str(name)
-	}
-	var err error
-	if _, ok := args["driver"]; !ok {
-		return r, fmt.Errorf("Parameter 'driver' is missing")
-	}
-	if r.Driver, err = text("driver"); err != nil {
-		return r, err
-	}
-	if r.Driver == "" {
-		return r, fmt.Errorf("'' is not a valid device model name")
-	}
-	if r.ID, err = text("id"); err != nil {
-		return r, err
-	}
-	if r.Bus, err = text("bus"); err != nil {
-		return r, err
-	}
-	if _, ok := args["id"]; ok {
-		if err := qdev.CheckID(r.ID); err != nil {
-			return r, err
-		}
-	}
-	for _, name := range qjson.Keys(args) {
-		switch name {
-		case "driver", "id", "bus":
-			continue
-		}
-		value := qom.Keyval(args[name])
-		if json {
-			value = qom.JSON(args[name])
-		}
-		r.Props = append(r.Props, qdev.Prop{Name: name, Value: value})
-	}
-	return r, nil
-}
-
 // complete ends the construction: from here devices are hotplugged.
 func (v *VM) complete() error {
 	v.warnGlobals()
@@ -416,20 +251,4 @@ func (v *VM) complete() error {
 		return err
 	}
 	return v.machine.Reset()
-}
-
-// warnGlobals reports each -global that no device could take.
-func (v *VM) warnGlobals() {
-	for _, g := range v.host.Globals {
-		if g.Used {
-			continue
-		}
-		t := v.env.Types.Lookup(g.Driver)
-		switch {
-		case t == nil || !t.IsA("device"):
-			v.rep.Warn(cli.Loc{}, fmt.Sprintf("global %s.%s has invalid class name", g.Driver, g.Property))
-		case qdev.ClassOf(t).NotUserCreatable && !t.Abstract && t.IsA("sys-bus-device"):
-			v.rep.Warn(cli.Loc{}, fmt.Sprintf("global %s.%s=%s not used", g.Driver, g.Property, g.Value))
-		}
-	}
 }
