@@ -14,7 +14,7 @@ run: build
 test: lint unit qtest kvm rig
 
 test-full: lint unit qtest kvm
-	@source scripts/go-env.sh; GQEMU_RIG_FULL=1 go run ./tests/rig/cmd/rig test
+	@$(GO) run ./tests/rig/cmd/rig test -full
 
 bench: build
 	@$(GO) test -run '^$$' -bench . -benchtime 1x ./accel/kvm ./monitor

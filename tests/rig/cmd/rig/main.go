@@ -223,7 +223,7 @@ func testVerb(ctx context.Context, checkout string, args []string) (int, error) 
 	if *full {
 		env = append(env, "GQEMU_RIG_FULL=1")
 	}
-	units := l1.Units(*full || os.Getenv("GQEMU_RIG_FULL") != "")
+	units := l1.Units(*full)
 	if *pattern != "" {
 		// The largest any of them needs.
 		units = []l1.Unit{{Name: *pattern, Run: *pattern, MemoryMiB: 6656}}
@@ -246,19 +246,45 @@ func testVerb(ctx context.Context, checkout string, args []string) (int, error) 
 		}
 		worst = max(worst, code)
 	}
+	if *pattern == "" {
+		code, err := m.kernelUnit(ctx, checkout)
+		if err != nil || code != 0 {
+			fmt.Fprintf(os.Stderr, "rig: vDPA backend: FAIL (%d) %v\n", code, err)
+		}
+		worst = max(worst, code)
+	}
 	return worst, nil
 }
 
-// unit runs some tests in an L1 of their own, and again when the emulation
-// killed that.
+// kernelUnit runs the vDPA device's own tests against the kernel's simulator.
+func (m *machine) kernelUnit(ctx context.Context, checkout string) (int, error) {
+	test := filepath.Join(checkout, ".cache", "rig", "vdpa.test")
+	if err := goTool(ctx, checkout, "test", "-c", "-o", test, "./hw/vdpa"); err != nil {
+		return exitFailed, err
+	}
+	m.memory = 2816
+	return m.repeat(ctx, checkout, "vDPA backend", rig.Cmd{
+		Args: []string{test, "-test.v", "-test.run=Kernel", "-test.timeout=" + m.timeout.String()},
+		Dir:  filepath.Join(checkout, "hw", "vdpa"),
+		Env:  []string{"GQEMU_VDPA_BLK=/dev/vhost-vdpa-0"},
+	})
+}
+
+// unit runs some scenario tests in an L1 of their own.
 func (m *machine) unit(ctx context.Context, checkout, test string, env []string, u l1.Unit) (int, error) {
 	c := rig.Cmd{
 		Args: []string{test, "-test.v", "-test.run=" + u.Run, "-test.skip=" + u.Skip, "-test.timeout=" + m.timeout.String()},
 		Dir:  filepath.Join(checkout, "tests", "rig", "l1"),
 		Env:  env,
 	}
+	return m.repeat(ctx, checkout, u.Name, c)
+}
+
+// repeat runs a command in an L1 of its own, and again when the emulation
+// killed that.
+func (m *machine) repeat(ctx context.Context, checkout, name string, c rig.Cmd) (int, error) {
 	for i := 1; ; i++ {
-		fmt.Fprintf(os.Stderr, "rig: %s\n", u.Name)
+		fmt.Fprintf(os.Stderr, "rig: %s\n", name)
 		code, err := m.inside(ctx, checkout, c)
 		if !errors.Is(err, rig.ErrEmulation) || i == attempts {
 			return code, err
