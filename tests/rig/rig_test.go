@@ -206,8 +206,8 @@ func TestConsoleKeepsTheLastLines(t *testing.T) {
 func TestEmulationFaultIsToldFromOtherDeaths(t *testing.T) {
 	for text, want := range map[string]bool{
 		"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\nKernel panic - not syncing: Fatal exception\n": true,
-		"RIP: 0010:vhost_vdpa_ioctl+0x9c/0x210\nKernel panic - not syncing: Fatal exception\n":        false,
-		"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\n":                                             false,
+		"RIP: 0010:vhost_vdpa_ioctl+0x9c/0x210\nKernel panic - not syncing: Fatal exception\n":         false,
+		"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\n":                                              false,
 	} {
 		log, err := os.Create(filepath.Join(t.TempDir(), "log"))
 		if err != nil {
