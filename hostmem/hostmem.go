@@ -57,6 +57,10 @@ func (b *Backend) Complete() error {
 	if b.size == 0 {
 		return fmt.Errorf("can't create backend with size 0")
 	}
+	if b.policy != "default" {
+		// There is no binding to host nodes, so none is ever set.
+		return fmt.Errorf("host-nodes must be set for policy %s", b.policy)
+	}
 	var err error
 	switch b.TypeName() {
 	case "memory-backend-file":

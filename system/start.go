@@ -120,7 +120,8 @@ func (v *VM) createMachine() error {
 	t := v.machineType(m.Type)
 	if t == nil {
 		if !m.HasType {
-			return fmt.Errorf("No machine specified, and there is no default")
+			return &cli.DescError{Desc: "No machine specified, and there is no default",
+				Hint: "Use -machine help to list supported machines\n"}
 		}
 		return &cli.DescError{Desc: "unsupported machine type", Hint: "Use -machine help to list supported machines\n"}
 	}

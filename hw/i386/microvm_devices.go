@@ -2,7 +2,6 @@ package i386
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/gqemu/gqemu/accel"
@@ -109,23 +108,17 @@ func (m *Microvm) initISA() error {
 	return nil
 }
 
+// initSerial makes the one port there is. As in QEMU, further -serial have no
+// device.
 func (m *Microvm) initSerial(bus *qdev.Bus) error {
-	for i, id := range m.board.Serials {
-		if id == "" {
-			continue
-		}
-		if i > 0 {
-			return fmt.Errorf("machine microvm has one serial port")
-		}
-		_, err := m.host.Create("isa-serial", bus, func(d qdev.Device) error {
-			return qom.Set(d, "chardev", qom.JSON(id))
-		})
-		if err != nil {
-			return err
-		}
-		m.serial = true
+	if len(m.board.Serials) == 0 || m.board.Serials[0] == "" {
+		return nil
 	}
-	return nil
+	_, err := m.host.Create("isa-serial", bus, func(d qdev.Device) error {
+		return qom.Set(d, "chardev", qom.JSON(m.board.Serials[0]))
+	})
+	m.serial = err == nil
+	return err
 }
 
 func (m *Microvm) initFwCfg() error {

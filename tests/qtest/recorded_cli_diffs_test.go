@@ -5,7 +5,7 @@ package qtest
 var cliDifferences = []cliDifference{
 	{
 		line:   "qemu-system-x86_64 -nodefaults -display none -M ''",
-		stderr: "No machine specified, and there is no default\n",
+		stderr: "No machine specified, and there is no default\nUse -machine help to list supported machines\n",
 		rc:     "1",
 		why:    "QEMU's default machine is a PC, which does not exist here",
 	},

@@ -11,7 +11,7 @@ import (
 // purpose, with what is answered.
 type cliDifference struct {
 	line   string // without the part all lines share
-	stderr string // without the program's name at the front of each line
+	stderr string // without the program's name at the front
 	rc     string
 	why    string
 }
@@ -36,8 +36,8 @@ func TestRecordedCommandLines(t *testing.T) {
 				t.Errorf("%s is listed as a difference and is none", short)
 			}
 			c.stdout, c.stderr, c.rc = "", "", d.rc
-			for l := range strings.Lines(d.stderr) {
-				c.stderr += ProgramName + ": " + l
+			if d.stderr != "" {
+				c.stderr = ProgramName + ": " + d.stderr
 			}
 		}
 		t.Run(short, func(t *testing.T) {

@@ -9,8 +9,8 @@ var qmpDifferences = []qmpDifference{
 	{`{"exec-oob":"yank","arguments":{"instances":[]},"id":"o5"}`, notFound("o5", "yank"), noYank},
 	{`{"exec-oob":"yank","arguments":{"instances":[{"type":"chardev","id":"x"}]},"id":"o5"}`, notFound("o5", "yank"), noYank},
 	{`{"exec-oob":"query-yank","id":"o6"}`, notFound("o6", "query-yank"), noYank},
-	{hmp("info"), unknown("info"), smallHMP},
-	{hmp("help info"), unknown("help"), smallHMP},
+	{hmp("info"), infoTopics, smallHMP},
+	{hmp("help info"), infoTopics, smallHMP},
 	{hmp("info qom-tree"), unknown("info qom-tree"), smallHMP},
 	{hmp("info registers"), unknown("info registers"), smallHMP},
 	{hmp("device_add nosuch"), unknown("device_add"), smallHMP},
@@ -28,6 +28,11 @@ const (
 func hmp(line string) string {
 	return `{"execute":"human-monitor-command","arguments":{"command-line":"` + line + `"}}`
 }
+
+// infoTopics is what `info` and `help info` list.
+const infoTopics = `{"return": "info kvm  -- show KVM information\r\ninfo name  -- show the current VM name\r\n` +
+	`info qtree  -- show device tree\r\ninfo status  -- show the current VM status (running|paused)\r\n` +
+	`info uuid  -- show the current VM UUID\r\ninfo version  -- show the version of QEMU\r\n"}`
 
 func unknown(line string) string { return `{"return": "unknown command: '` + line + `'\r\n"}` }
 

@@ -117,6 +117,7 @@ func (j *job) until(prefix, collect string, limit time.Duration) (rest string, c
 
 // guest runs a shell command in the guest.
 func (j *job) guest(command string) (string, error) {
+	say("in the guest: %s", command)
 	j.next++
 	id := fmt.Sprint(j.next)
 	if _, err := fmt.Fprintf(j.stdin, "!%s %s\n", id, command); err != nil {
