@@ -136,6 +136,8 @@ func (t *Type) decode(v any, at *place, dst reflect.Value) error {
 			return at.wrongType("object")
 		}
 		return t.object(m, at, dst)
+	case KindAlternate:
+		return t.decodeAlternate(v, at, dst)
 	default:
 		panic(fmt.Sprintf("qapi: kind %d", t.Kind))
 	}
@@ -250,6 +252,8 @@ func (t *Type) encode(v reflect.Value) any {
 		return v.Interface()
 	case KindAny:
 		return v.Interface()
+	case KindAlternate:
+		return t.encodeAlternate(v)
 	}
 	return nil // KindNull
 }

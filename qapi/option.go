@@ -12,6 +12,7 @@ type settings struct {
 	command *Command // one of these is nil
 	event   *Event
 	rawArgs reflect.Type
+	checked bool // rawArgs are decoded first, to see that they are right
 }
 
 func forCommand(f func(*Command)) Option {
@@ -44,6 +45,16 @@ func RawArgs[Schema any]() Option {
 			panic("qapi: option is for commands, not for event " + s.event.Name)
 		}
 		s.rawArgs = reflect.TypeFor[Schema]()
+	}
+}
+
+// CheckedArgs is as [RawArgs], but the arguments are checked against Schema
+// first, with the errors that a command taking Schema has. It is for commands
+// that hand their arguments on by name, as object-add does to properties.
+func CheckedArgs[Schema any]() Option {
+	return func(s *settings) {
+		RawArgs[Schema]()(s)
+		s.checked = true
 	}
 }
 

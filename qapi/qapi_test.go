@@ -175,6 +175,65 @@ func TestUnion(t *testing.T) {
 	}
 }
 
+type strOrInner struct {
+	S *string `qapi:"s,alternate"`
+	I *inner  `qapi:"i,alternate"`
+	N *int64  `qapi:"n,alternate"`
+	L []int64 `qapi:"l,alternate"`
+	Z *Null   `qapi:"z,alternate"`
+}
+
+func (strOrInner) QAPIName() string { return "StrOrInner" }
+
+type alternateArgs struct {
+	A  strOrInner   `qapi:"a"`
+	As []strOrInner `qapi:"as,optional"`
+}
+
+// The kind of the value decides which branch of an alternate it is.
+func TestAlternate(t *testing.T) {
+	var r Registry
+	Register(&r, "cmd", func(_ context.Context, _ *Call, a alternateArgs) (alternateArgs, error) { return a, nil })
+	for _, c := range []struct{ in, want string }{
+		{`{"a":"x"}`, ""},
+		{`{"a":{"b":1}}`, ""},
+		{`{"a":-1}`, ""},
+		{`{"a":null}`, ""},
+		{`{"a":[1,2],"as":["a",1]}`, ""},
+		{`{"a":[]}`, ""},
+		{`{}`, "Parameter 'a' is missing"},
+		{`{"a":true}`, "Invalid parameter type for 'a', expected: StrOrInner"},
+		{`{"a":1,"as":[false]}`, "Invalid parameter type for 'null', expected: StrOrInner"},
+		{`{"a":1,"as":[{"b":""}]}`, "Invalid parameter type for 'as[0].b', expected: integer"},
+		{`{"a":1.5}`, "Invalid parameter type for 'a', expected: integer"},
+	} {
+		m := object(t, c.in)
+		v, err := r.Command("cmd").Run(t.Context(), &Call{}, m)
+		switch {
+		case err != nil && err.Error() != c.want, err == nil && c.want != "":
+			t.Errorf("%s: %v, want %q", c.in, err, c.want)
+		case err == nil && string(qjson.Marshal(v)) != string(qjson.Marshal(m)):
+			t.Errorf("%s became %s", c.in, qjson.Marshal(v))
+		}
+	}
+}
+
+// CheckedArgs refuses what the schema does not allow and passes on the rest as
+// it came.
+func TestCheckedArgs(t *testing.T) {
+	var r Registry
+	Register(&r, "object-add", func(_ context.Context, _ *Call, m map[string]any) (any, error) { return m, nil },
+		CheckedArgs[union]())
+	c := r.Command("object-add")
+	if _, err := c.Run(t.Context(), &Call{}, object(t, `{"kind":"mem","id":"a"}`)); err == nil || err.Error() != "Parameter 'size' is missing" {
+		t.Error(err)
+	}
+	in := object(t, `{"kind":"mem","id":"a","size":1}`)
+	if v, err := c.Run(t.Context(), &Call{}, in); err != nil || !reflect.DeepEqual(v, in) {
+		t.Errorf("%v, %v", v, err)
+	}
+}
+
 type classed struct{}
 
 func (classed) Error() string     { return "no such device" }
@@ -257,6 +316,14 @@ func TestUnfitDeclarations(t *testing.T) {
 		K kind   `qapi:"k,discriminator"`
 		A *inner `qapi:",case=unheard"`
 	}
+	type mixed struct {
+		A *int   `qapi:"a,alternate"`
+		B string `qapi:"b"`
+	}
+	type alike struct {
+		A *int     `qapi:"a,alternate"`
+		B *float64 `qapi:"b,alternate"`
+	}
 	type noTag struct {
 		A *inner `qapi:",case=file"`
 	}
@@ -270,9 +337,19 @@ func TestUnfitDeclarations(t *testing.T) {
 		"notNil":   func(r *Registry) { RegisterEvent[notNil](r, "E") },
 		"badCase":  func(r *Registry) { RegisterEvent[badCase](r, "E") },
 		"noTag":    func(r *Registry) { RegisterEvent[noTag](r, "E") },
-		"badWord":  func(r *Registry) { RegisterEvent[badWord](r, "E") },
-		"chan":     func(r *Registry) { RegisterEvent[struct{ C chan int }](r, "E") },
-		"again":    func(r *Registry) { Register(r, "c", none); Register(r, "c", none) },
+		"mixed": func(r *Registry) {
+			RegisterEvent[struct {
+				A mixed `qapi:"a"`
+			}](r, "E")
+		},
+		"alike": func(r *Registry) {
+			RegisterEvent[struct {
+				A alike `qapi:"a"`
+			}](r, "E")
+		},
+		"badWord": func(r *Registry) { RegisterEvent[badWord](r, "E") },
+		"chan":    func(r *Registry) { RegisterEvent[struct{ C chan int }](r, "E") },
+		"again":   func(r *Registry) { Register(r, "c", none); Register(r, "c", none) },
 		"mapArgs": func(r *Registry) {
 			Register(r, "c", func(context.Context, *Call, map[string]any) (struct{}, error) { return struct{}{}, nil })
 		},

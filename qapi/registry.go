@@ -100,7 +100,7 @@ func (e *Event) Encode(data any) (any, error) {
 // Register adds a command. The function is called with decoded arguments; if
 // it returns an error, its text and class ([ClassOf]) go to the client. Args
 // and Ret are types as the package comment describes; Args is a struct type,
-// or map[string]any with the option [RawArgs]. Register panics if a type is
+// or map[string]any with the option [RawArgs] or [CheckedArgs]. Register panics if a type is
 // unfit or the name is taken.
 func Register[Args, Ret any](r *Registry, name string, fn func(ctx context.Context, c *Call, args Args) (Ret, error), opts ...Option) {
 	if _, dup := r.commands[name]; dup {
@@ -124,6 +124,11 @@ func Register[Args, Ret any](r *Registry, name string, fn func(ctx context.Conte
 	ret, argType := c.Ret, c.Args
 	c.run = func(ctx context.Context, call *Call, m map[string]any) (any, error) {
 		var args Args
+		if s.checked {
+			if err := argType.decodeArgs(m, reflect.New(argType.Go).Elem()); err != nil {
+				return nil, err
+			}
+		}
 		if raw {
 			reflect.ValueOf(&args).Elem().Set(reflect.ValueOf(m))
 		} else if err := argType.decodeArgs(m, reflect.ValueOf(&args).Elem()); err != nil {

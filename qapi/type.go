@@ -14,17 +14,18 @@ type Kind uint8
 
 // The kinds.
 const (
-	KindAny    Kind = iota // any value
-	KindNull               // null
-	KindBool               // true or false
-	KindInt                // a signed integer of Bits bits
-	KindUint               // an unsigned integer of Bits bits
-	KindNumber             // a floating-point number
-	KindString             // a string
-	KindEnum               // a string, one of Values
-	KindArray              // a list of Elem
-	KindObject             // an object with Members
-	KindDict               // an object with any members
+	KindAny       Kind = iota // any value
+	KindNull                  // null
+	KindBool                  // true or false
+	KindInt                   // a signed integer of Bits bits
+	KindUint                  // an unsigned integer of Bits bits
+	KindNumber                // a floating-point number
+	KindString                // a string
+	KindEnum                  // a string, one of Values
+	KindArray                 // a list of Elem
+	KindObject                // an object with Members
+	KindDict                  // an object with any members
+	KindAlternate             // a value of the type of one of Members
 )
 
 // Size is a number of bytes; QAPI's "size".
@@ -36,13 +37,16 @@ type Null struct{}
 // Type describes a QAPI type. It is not changed once made.
 type Type struct {
 	Kind Kind
-	Name string // in the schema: "str", "RunState"; "" if anonymous
+	Name string // "str", "RunState"; "" if anonymous. The schema shows it of builtin types only
 	Go   reflect.Type
 
 	Bits    int      // KindInt, KindUint
 	Values  []string // KindEnum
 	Elem    *Type    // KindArray
-	Members []Member // KindObject, in the order of declaration, the base's first
+	Members []Member // KindObject, in the order of declaration, the base's first; KindAlternate
+
+	Features      []string            // of an object: for clients that look for them in the schema
+	ValueFeatures map[string][]string // KindEnum: the same of single values
 
 	Discriminator string    // of a union: the member that selects the variant
 	Variants      []Variant // of a union
@@ -71,8 +75,12 @@ type Variant struct {
 }
 
 type (
-	enumeration interface{ QAPIEnum() []string }
-	named       interface{ QAPIName() string }
+	enumeration   interface{ QAPIEnum() []string }
+	named         interface{ QAPIName() string }
+	featured      interface{ QAPIFeatures() []string }
+	valueFeatured interface {
+		QAPIValueFeatures() map[string][]string
+	}
 )
 
 // types makes and remembers the Type of Go types.
@@ -107,7 +115,10 @@ func (ts types) of(t reflect.Type) *Type {
 	case reflect.String:
 		qt.Kind, qt.Name = KindString, "str"
 		if e, ok := zero.(enumeration); ok {
-			qt.Kind, qt.Name, qt.Values = KindEnum, "", e.QAPIEnum()
+			qt.Kind, qt.Name, qt.Values = KindEnum, t.Name(), e.QAPIEnum()
+			if f, ok := zero.(valueFeatured); ok {
+				qt.ValueFeatures = f.QAPIValueFeatures()
+			}
 		}
 	case reflect.Interface:
 		if t.NumMethod() > 0 {
@@ -126,9 +137,12 @@ func (ts types) of(t reflect.Type) *Type {
 			qt.Kind, qt.Name = KindNull, "null"
 			break
 		}
-		qt.Kind = KindObject
+		qt.Kind, qt.Name = KindObject, t.Name()
 		ts.members(qt, t, nil)
 		qt.finish()
+		if f, ok := zero.(featured); ok {
+			qt.Features = f.QAPIFeatures()
+		}
 	default:
 		panic(fmt.Sprintf("qapi: %v is not a QAPI type", t))
 	}
@@ -140,6 +154,7 @@ func (ts types) of(t reflect.Type) *Type {
 
 // members adds the fields of struct t, found at path in qt.Go, to qt.
 func (ts types) members(qt *Type, t reflect.Type, path []int) {
+	branches := 0
 	for i := range t.NumField() {
 		f := t.Field(i)
 		field := append(slices.Clone(path), i)
@@ -159,8 +174,13 @@ func (ts types) members(qt *Type, t reflect.Type, path []int) {
 			case word == "":
 			case word == "optional":
 				m.Optional = true
+			case word == "alternate":
+				qt.Kind = KindAlternate
+				branches++
 			case word == "deprecated" || word == "unstable":
 				m.Features = append(m.Features, word)
+			case strings.HasPrefix(word, "feature="):
+				m.Features = append(m.Features, strings.TrimPrefix(word, "feature="))
 			case word == "discriminator":
 				qt.Discriminator = name
 			case isCase && name == "" && f.Type.Kind() == reflect.Pointer:
@@ -176,7 +196,7 @@ func (ts types) members(qt *Type, t reflect.Type, path []int) {
 		if strings.Contains(rest, "case=") {
 			continue
 		}
-		if m.Optional {
+		if m.Optional || qt.Kind == KindAlternate {
 			switch f.Type.Kind() {
 			case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 			default:
@@ -188,6 +208,9 @@ func (ts types) members(qt *Type, t reflect.Type, path []int) {
 			panic(fmt.Sprintf("qapi: field %s of %v has no name of its own", f.Name, t))
 		}
 		qt.Members = append(qt.Members, m)
+	}
+	if qt.Kind == KindAlternate && branches != len(qt.Members) {
+		panic(fmt.Sprintf("qapi: alternate %v has a field that is no branch", t))
 	}
 }
 
@@ -202,6 +225,9 @@ func (t *Type) finish() {
 		}
 	}
 	o.Sort()
+	if t.Kind == KindAlternate {
+		t.checkBranches()
+	}
 	for _, m := range o {
 		t.walk = append(t.walk, m.Value.(int))
 	}
