@@ -41,6 +41,14 @@ type Board struct {
 	UUID    [16]byte
 	// NoGraphic tells firmware that there is no display.
 	NoGraphic bool
+	// Paused tells that the guest does not run until a client says so (-S).
+	Paused bool
+	// NoFDBootCheck tells firmware to boot from floppies without a look at
+	// their signature (-no-fd-bootchk).
+	NoFDBootCheck bool
+	// RTC is the time that a real-time clock starts from and goes by, in
+	// nanoseconds since 1970. Nil is the host's UTC.
+	RTC func() int64
 }
 
 // CPUModel is what -cpu says. An empty name takes the machine's default.
@@ -90,6 +98,8 @@ type Class struct {
 	DefaultCPU  string // CPU type name
 	DefaultRAM  uint64 // bytes
 	RAMID       string // id of the memory backend made for -m, "" for none
+	BootOrder   string // default of -boot order=
+	Default     bool   // taken when there is no -machine
 	Dies        bool   // -smp dies= is supported
 	ACPI        bool
 	HotplugCPUs bool
@@ -115,6 +125,9 @@ type State struct {
 	MemorySize, MaxMemory uint64
 	MemorySlots           uint64
 	SMP                   SMP
+	Boot                  BootConfig
+	// PhandleStart is for device trees, which no machine here has.
+	PhandleStart int64
 	// Backend is the memory backend behind the RAM.
 	Backend qom.Object
 }
@@ -138,14 +151,28 @@ func RegisterTypes(r *qom.Registry) {
 		Properties: []*qom.Property{
 			str("kernel", "Linux kernel image file", func(s *State) *string { return &s.Kernel }),
 			str("dt-compatible", `Overrides the "compatible" property of the dt root node`, func(s *State) *string { return &s.DTCompatible }),
+			bootProperty(),
 			{Name: "memory", Type: "MemorySizeConfiguration", Description: "Memory size configuration", Get: getMemory, Set: fixed("memory")},
 			str("initrd", "Linux initial ramdisk file", func(s *State) *string { return &s.Initrd }),
+			{Name: "confidential-guest-support", Type: "link<confidential-guest-support>",
+				Description: "Set confidential guest scheme to support",
+				Get:         func(qom.Object) (any, error) { return "", nil },
+				Set: func(_ qom.Object, v qom.Value) error {
+					path, err := v.Str("confidential-guest-support")
+					if err == nil && path != "" {
+						// There are no objects of the type.
+						err = fmt.Errorf("Device '%s' not found", path)
+					}
+					return err
+				}},
 			boolean("graphics", "Set on/off to enable/disable graphics emulation", true, func(s *State) *bool { return &s.Graphics }),
 			boolean("usb", "Set on/off to enable/disable usb", false, func(s *State) *bool { return &s.USB }),
 			str("firmware", "Firmware image", func(s *State) *string { return &s.Firmware }),
 			str("memory-encryption", "Set memory encryption object to use", func(s *State) *string { return &s.MemoryEncryption }),
 			{Name: "smp", Type: "SMPConfiguration", Description: "CPU topology", Get: getSMP, Set: fixed("smp")},
 			boolean("dump-guest-core", "Include guest memory in a core dump", true, func(s *State) *bool { return &s.DumpGuestCore }),
+			qom.Field("phandle-start", func(m Machine) *int64 { return &st(m).PhandleStart }, 0, qom.TypeName("int"),
+				qom.Description("The first phandle ID we may generate dynamically"), qom.HideDefault()),
 			str("dumpdtb", "Dump current dtb to a file and quit", func(s *State) *string { return &s.DumpDTB }),
 			{Name: "memory-backend", Type: "link<memory-backend>",
 				Description: "Set RAM backendValid value is ID of hostmem based backend",
