@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"sync"
 
 	"github.com/gqemu/gqemu/internal/qjson"
 	"github.com/gqemu/gqemu/qapi"
@@ -17,6 +18,7 @@ var lockless = map[string]bool{
 	capabilitiesCommand: true,
 	"query-version":     true,
 	"query-commands":    true,
+	"query-qmp-schema":  true,
 	"getfd":             true,
 	"closefd":           true,
 }
@@ -71,6 +73,10 @@ func registerCommands(r *qapi.Registry, v Version) {
 			list = append(list, commandInfo{c.Name})
 		}
 		return list, nil
+	}, qapi.AllowPreconfig())
+	schema := sync.OnceValue(r.Schema)
+	qapi.Register(r, "query-qmp-schema", func(context.Context, *qapi.Call, none) ([]qapi.SchemaInfo, error) {
+		return schema(), nil
 	}, qapi.AllowPreconfig())
 	qapi.Register(r, "getfd", getfd)
 	qapi.Register(r, "closefd", closefd)
