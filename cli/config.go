@@ -31,6 +31,8 @@ type Config struct {
 	Monitors []MonitorOpt
 	Serials  []SerialOpt
 
+	AddFDs []AddFD // -add-fd
+
 	Name    Name
 	UUID    [16]byte
 	HasUUID bool
@@ -146,6 +148,13 @@ type MonitorOpt struct {
 type SerialOpt struct {
 	Loc      Loc
 	Filename string
+}
+
+// AddFD is one -add-fd.
+type AddFD struct {
+	Loc     Loc
+	FD, Set int     // -1 where absent
+	Opaque  *string // nil where absent
 }
 
 // Name is -name.

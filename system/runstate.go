@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 )
 
 // RunState is a VM's state as QMP names it.
@@ -40,6 +41,7 @@ var transitions = map[RunState][]RunState{
 // runControl is the VM's run state. Guarded by the VM lock.
 type runControl struct {
 	state RunState
+	live  atomic.Bool // state is StateRunning, for those without the lock
 	hooks []*func(bool) error
 }
 
@@ -70,6 +72,7 @@ func (r *runControl) set(s RunState) {
 		panic("system: run state " + string(r.state) + " cannot become " + string(s))
 	}
 	r.state = s
+	r.live.Store(s == StateRunning)
 }
 
 // needsReset tells whether the guest cannot go on from here.

@@ -20,6 +20,7 @@ import (
 	"github.com/gqemu/gqemu/clock"
 	"github.com/gqemu/gqemu/hostmem"
 	"github.com/gqemu/gqemu/hw/machine"
+	"github.com/gqemu/gqemu/internal/fdset"
 	"github.com/gqemu/gqemu/memory"
 	"github.com/gqemu/gqemu/monitor"
 	"github.com/gqemu/gqemu/qapi"
@@ -68,6 +69,7 @@ type VM struct {
 	rep      *cli.Reporter
 	messages *messageWriter
 	chardevs *chardev.Registry
+	fdsets   fdset.Store
 	commands *qapi.Registry
 	monitors *monitor.Set
 	acc      accel.VM
@@ -148,7 +150,9 @@ func newVM(cfg *cli.Config, env Env) (*VM, error) {
 	}
 	v.changed.L = &v.mu
 	v.messages = &messageWriter{rep: v.rep}
+	v.fdsets.Running = v.run.live.Load
 	v.chardevs = &chardev.Registry{
+		OpenFile:  v.openFile,
 		Messages:  v.messages,
 		Console:   env.Stdout,
 		Daemonize: cfg.Daemonize,
@@ -207,7 +211,8 @@ func (v *VM) addMachine(t *qom.Type) error {
 	}
 	h := &qdev.Host{
 		Lock: v, Log: v.env.Log, Chardevs: v.chardevs, Report: v.report, Events: v, Run: &v.run, Await: v.await,
-		Boot: &qdev.BootOrder{}, Types: types, Root: v.root,
+		OpenFD: v.openFD,
+		Boot:   &qdev.BootOrder{}, Types: types, Root: v.root,
 		Map:    &memory.Map{},
 		System: memory.NewContainer("system", memory.MaxSize),
 		Ports:  memory.NewContainer("io", 0x10000),
@@ -330,6 +335,7 @@ func (v *VM) Close() {
 	for _, b := range v.backends {
 		v.check(b.Release())
 	}
+	v.fdsets.Close()
 	for i := len(v.cleanup) - 1; i >= 0; i-- {
 		v.cleanup[i]()
 	}

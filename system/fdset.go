@@ -1,0 +1,68 @@
+package system
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/gqemu/gqemu/cli"
+	"github.com/gqemu/gqemu/internal/errno"
+	"github.com/gqemu/gqemu/internal/fdset"
+)
+
+// openFile opens a file for a chardev, or takes it from a descriptor set.
+func (v *VM) openFile(path string, flags int, perm uint32) (int, error) {
+	if fdset.Covers(path) {
+		return v.fdsets.Open(path, flags)
+	}
+	for {
+		fd, err := unix.Open(path, flags, perm)
+		if err != unix.EINTR {
+			return fd, err
+		}
+	}
+}
+
+// openFD opens a path below /dev/fdset for a device; see qdev.Host.
+func (v *VM) openFD(path string) (int, error) { return v.fdsets.Open(path, unix.O_RDWR) }
+
+// createFDSets puts what -add-fd names into sets. The descriptors themselves
+// are closed once all are duplicated, so that one may go into several sets.
+func (v *VM) createFDSets() error {
+	for _, f := range v.cfg.AddFDs {
+		if err := v.addFD(f); err != nil {
+			return at(f.Loc, err)
+		}
+	}
+	for _, f := range v.cfg.AddFDs {
+		// One that is named twice is closed by now.
+		_ = unix.Close(f.FD)
+	}
+	return nil
+}
+
+func (v *VM) addFD(f cli.AddFD) error {
+	switch {
+	case f.FD < 0:
+		return errors.New("fd option is required and must be non-negative")
+	case f.FD <= 2:
+		return errors.New("fd cannot be a standard I/O stream")
+	}
+	// What was inherited has no close-on-exec; all that this process opened has.
+	if flags, err := unix.FcntlInt(uintptr(f.FD), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+		return errors.New("fd is not valid or already in use")
+	}
+	if f.Set < 0 {
+		return errors.New("set option is required and must be non-negative")
+	}
+	fd, err := unix.FcntlInt(uintptr(f.FD), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return errors.New("error duplicating fd: " + errno.Text(err))
+	}
+	set := int64(f.Set)
+	if _, err := v.fdsets.Add(&set, fd, f.Opaque); err != nil {
+		unix.Close(fd)
+		return err
+	}
+	return nil
+}
