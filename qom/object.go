@@ -20,6 +20,7 @@ type State struct {
 
 	props  []*Property // instance properties, children among them
 	byName map[string]*Property
+	names  nameTable // of props
 }
 
 // QOM makes State satisfy Object.
@@ -59,6 +60,7 @@ func AddProperty(o Object, p *Property) error {
 	}
 	s.byName[p.Name] = p
 	s.props = append(s.props, p)
+	s.names.add(p.Name)
 	return nil
 }
 
@@ -67,6 +69,7 @@ func RemoveProperty(o Object, name string) {
 	s := o.QOM()
 	if p := s.byName[name]; p != nil {
 		delete(s.byName, name)
+		s.names.remove(name)
 		s.props = slices.DeleteFunc(s.props, func(q *Property) bool { return q == p })
 	}
 }
@@ -83,10 +86,14 @@ func (s *State) findProperty(name string) *Property {
 func FindProperty(o Object, name string) *Property { return o.QOM().findProperty(name) }
 
 // Properties lists all properties: the class's, root type first, then the
-// object's own in the order they were added.
+// object's own, in the order in which QEMU's clients see them.
 func Properties(o Object) []*Property {
 	s := o.QOM()
-	return append(s.typ.AllProperties(), s.props...)
+	list := s.typ.AllProperties()
+	for _, name := range slices.Backward(s.names.order()) {
+		list = append(list, s.byName[name])
+	}
+	return list
 }
 
 // AddChild makes child part of parent. A name ending in "[*]" gets the first
@@ -150,6 +157,19 @@ func Children(o Object) []Object {
 	var out []Object
 	for _, p := range o.QOM().props {
 		if p.child != nil {
+			out = append(out, p.child)
+		}
+	}
+	return out
+}
+
+// HashedChildren lists the object's children in the order in which QEMU goes
+// through them, which shows in replies.
+func HashedChildren(o Object) []Object {
+	s := o.QOM()
+	var out []Object
+	for _, name := range s.names.order() {
+		if p := s.byName[name]; p.child != nil {
 			out = append(out, p.child)
 		}
 	}
