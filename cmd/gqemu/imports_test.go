@@ -31,7 +31,7 @@ var allowed = map[string]string{
 	"hw/i386/boot": "internal/errno",
 	"hw/i386/cpu":  "accel hw/machine memory qdev qom",
 	"hw/i386":      "accel memory qdev qom hw/",
-	"hw/":          "accel chardev clock memory qdev qom internal/sys internal/errno hw/isa hw/virtio",
+	"hw/":          "accel chardev clock memory qdev qom internal/sys internal/errno hw/isa hw/virtio hw/virtio/",
 	"hw/hwtest":    "accel chardev clock memory qdev qom",
 	"system":       "accel accel/qtest chardev cli clock hostmem hw/machine hw/i386/boot memory monitor qapi qdev qom internal/errno internal/fdset internal/qjson",
 	"cmd/gqemu":    "accel accel/kvm accel/qtest chardev cli hostmem hw/ qdev qom system internal/errno",

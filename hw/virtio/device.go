@@ -79,6 +79,7 @@ type State struct {
 	queues    []Queue
 	config    configSpace
 	illegal   uint64
+	local     *Local // nil when something outside serves the queues
 }
 
 // Virtio makes State satisfy Device.
@@ -271,10 +272,15 @@ func (s *State) QueueUsed(n int) {
 }
 
 // Notify is a driver's notification of queue n that did not go to the
-// queue's eventfd by itself.
+// queue's eventfd by itself. A queue that this process serves is served before
+// it returns.
 func (s *State) Notify(n uint32) {
 	if n >= uint32(len(s.queues)) {
 		s.Illegal("notification of queue %d of %d", n, len(s.queues))
+		return
+	}
+	if s.local != nil {
+		s.local.kicked(int(n))
 		return
 	}
 	if err := s.queues[n].Kick.Signal(); err != nil {

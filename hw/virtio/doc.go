@@ -10,6 +10,10 @@
 // configuration space. A transport is the owner of the bus that the device
 // sits on and implements Transport.
 //
+// Who processes the queues is the device's affair. Of one that this process
+// serves itself, Local takes the queues: it turns what the driver has set up
+// into a vring.Queue and calls the device when there may be something in it.
+//
 // Nothing that a guest writes is trusted. A move that the specification does
 // not allow is counted, logged at debug level and otherwise ignored.
 //
