@@ -24,6 +24,10 @@ import (
 // bootTimeout is for L1 to come up: 4 to 7 s on an idle machine.
 const bootTimeout = 3 * time.Minute
 
+// endTimeout is for the emulator to end by itself once it has closed the
+// agent's port, so that its exit status is its own.
+const endTimeout = 10 * time.Second
+
 // l1CPU is what the emulation can do, without five-level paging, which only
 // makes its page walks longer.
 const l1CPU = "max,+svm,-la57"
@@ -31,6 +35,10 @@ const l1CPU = "max,+svm,-la57"
 // kernelLine is L1's kernel command line. A CPU that does not schedule for two
 // minutes is a hang worth a backtrace, and worth not waiting for the time-out.
 const kernelLine = "console=ttyS0 panic=-1 quiet softlockup_panic=1 watchdog_thresh=60"
+
+// DefaultMemoryMiB is L1's memory unless told otherwise. From 2816 on, q35 puts
+// some of it above 4 GiB.
+const DefaultMemoryMiB = 2800
 
 // Share is a folder of the host's that appears in L1.
 type Share struct {
@@ -42,7 +50,7 @@ type Share struct {
 // Options describe an L1. The zero value of each field has a default.
 type Options struct {
 	Artifacts *Artifacts // from Build; required
-	MemoryMiB int        // 2816; the guest's memory plus 2 GiB is a good measure
+	MemoryMiB int        // DefaultMemoryMiB; the guest's memory plus 2 GiB is a good measure
 	CPUs      int        // 2
 	Shares    []Share    // in addition to the root and the results folder
 	Args      []string   // more arguments for L1's emulator
@@ -76,7 +84,7 @@ func Boot(ctx context.Context, opts Options) (*L1, error) {
 		return nil, errors.New("rig: Boot needs the Artifacts that Build returns")
 	}
 	if opts.MemoryMiB == 0 {
-		opts.MemoryMiB = 2816
+		opts.MemoryMiB = DefaultMemoryMiB
 	}
 	if opts.CPUs == 0 {
 		opts.CPUs = 2
@@ -191,6 +199,7 @@ func (m *L1) arguments() []string {
 		"-smp", strconv.Itoa(o.CPUs), "-m", strconv.Itoa(o.MemoryMiB),
 		"-nodefaults", "-no-user-config", "-display", "none",
 		"-serial", "stdio", "-no-reboot",
+		"-d", "cpu_reset", "-D", filepath.Join(m.results, resetLog),
 		"-kernel", o.Artifacts.BzImage, "-initrd", o.Artifacts.L1Init,
 		"-append", strings.TrimSpace(kernelLine + " " + o.Append),
 		"-device", "virtio-serial-pci",
@@ -276,9 +285,13 @@ func (m *L1) receive(ready chan<- wire.Result) {
 	for {
 		f, err := m.conn.Receive()
 		if err != nil {
-			// A broken agent is no use: the emulator goes too, and everybody
-			// who waits sees that.
-			_ = m.cmd.Process.Kill()
+			// The emulator ends, or is told to: a broken agent is no use, and
+			// everybody who waits sees that.
+			select {
+			case <-m.gone:
+			case <-time.After(endTimeout):
+				_ = m.cmd.Process.Kill()
+			}
 			return
 		}
 		switch f.Kind {

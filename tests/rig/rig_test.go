@@ -6,11 +6,15 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/gqemu/gqemu/tests/rig/wire"
 )
 
 func TestNewestKernelHasHeaders(t *testing.T) {
@@ -204,21 +208,57 @@ func TestConsoleKeepsTheLastLines(t *testing.T) {
 }
 
 func TestEmulationFaultIsToldFromOtherDeaths(t *testing.T) {
-	for text, want := range map[string]bool{
-		"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\nKernel panic - not syncing: Fatal exception\n": true,
-		"RIP: 0010:vhost_vdpa_ioctl+0x9c/0x210\nKernel panic - not syncing: Fatal exception\n":         false,
-		"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\n":                                              false,
+	for _, c := range []struct {
+		console, resets string
+		want            bool
+	}{
+		{"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\nKernel panic - not syncing: Fatal exception\n", "", true},
+		{"RIP: 0010:vhost_vdpa_ioctl+0x9c/0x210\nKernel panic - not syncing: Fatal exception\n", "", false},
+		{"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\n", "", false},
+		{"BUG: TASK stack guard page was hit at 0\nKernel panic - not syncing: corrupted stack end\n", "", true},
+		{"", "CPU Reset (CPU 0)\nEAX=00000000\n", false},
+		{"", "CPU Reset (CPU 0)\nTriple fault\nCPU Reset (CPU 0)\n", true},
+		{"[   20.1] rig: " + wire.LostGuest + "\n", "", true},
 	} {
-		log, err := os.Create(filepath.Join(t.TempDir(), "log"))
+		dir := t.TempDir()
+		log, err := os.Create(filepath.Join(dir, "log"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &L1{console: &console{log: log}, goneErr: errors.New("ended")}
-		m.console.Write([]byte(text))
+		if err := os.WriteFile(filepath.Join(dir, resetLog), []byte(c.resets), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		m := &L1{results: dir, console: &console{log: log}, goneErr: errors.New("ended")}
+		m.console.Write([]byte(c.console))
 		m.console.close()
 		got := m.goneError()
-		if !errors.Is(got, ErrGone) || errors.Is(got, ErrEmulation) != want {
-			t.Errorf("%q: %v", text, got)
+		if !errors.Is(got, ErrGone) || errors.Is(got, ErrEmulation) != c.want {
+			t.Errorf("%q, %q: %v", c.console, c.resets, got)
+		}
+	}
+}
+
+func TestRepeatIsForTheEmulationAlone(t *testing.T) {
+	for _, c := range []struct {
+		errs []error // of each attempt; nil from then on
+		runs int
+		ok   bool
+	}{
+		{nil, 1, true},
+		{[]error{ErrGone}, 1, false},
+		{[]error{fmt.Errorf("%w: %w", ErrGone, ErrEmulation)}, 2, true},
+		{[]error{ErrEmulation, ErrEmulation, ErrEmulation, ErrEmulation}, Attempts, false},
+	} {
+		runs := 0
+		err := Repeat(t.Context(), io.Discard, func() error {
+			runs++
+			if runs <= len(c.errs) {
+				return c.errs[runs-1]
+			}
+			return nil
+		})
+		if runs != c.runs || (err == nil) != c.ok {
+			t.Errorf("%v: %d runs, %v", c.errs, runs, err)
 		}
 	}
 }

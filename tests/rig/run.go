@@ -25,23 +25,6 @@ type Cmd struct {
 // ErrGone is wrapped by the error of a command that L1 did not outlive.
 var ErrGone = errors.New("L1 died")
 
-// ErrEmulation is wrapped beside ErrGone when L1's kernel died in the way that
-// QEMU 7.2's emulation of SVM brings about now and then: an interrupt is
-// delivered to L1 right behind a VMRUN, with the guest's GS base still loaded,
-// and L1's kernel faults until its stack is full. The same again may well
-// succeed.
-var ErrEmulation = errors.New("an interrupt right behind VMRUN, a fault of the emulation")
-
-// goneError is the error of a command when the emulator has ended.
-func (m *L1) goneError() error {
-	err := fmt.Errorf("%w: %w", ErrGone, m.goneErr)
-	text := m.Console(consoleLines)
-	if strings.Contains(text, "Kernel panic") && strings.Contains(text, "RIP: 0010:__svm_vcpu_run+") {
-		err = fmt.Errorf("%w: %w", err, ErrEmulation)
-	}
-	return err
-}
-
 // Environ is the environment of every command: a plain one of root's, where
 // the rig's things are, and what the host's environment says of gqemu and Go
 // tests.

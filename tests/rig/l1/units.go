@@ -1,6 +1,10 @@
 package l1
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/gqemu/gqemu/tests/rig"
+)
 
 // Unit is a part of the scenarios that runs in an L1 of its own, so that one
 // machine does not have to outlive them all, and small ones get a small one.
@@ -12,7 +16,7 @@ type Unit struct {
 
 // L1's memory: the guest's plus 2 GiB.
 const (
-	smallL1 = 2816 // all of it below 4 GiB
+	smallL1 = rig.DefaultMemoryMiB
 	largeL1 = 6656
 )
 

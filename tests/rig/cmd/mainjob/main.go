@@ -97,19 +97,21 @@ func inRig(ctx context.Context, checkout string, a *rig.Artifacts, why string) e
 	}
 	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
 	defer cancel()
-	l1, err := rig.Boot(ctx, rig.Options{Artifacts: a, MemoryMiB: 3072, CPUs: 2})
-	if err != nil {
+	return rig.Repeat(ctx, os.Stdout, func() error {
+		l1, err := rig.Boot(ctx, rig.Options{Artifacts: a, CPUs: 2})
+		if err != nil {
+			return err
+		}
+		defer l1.Close()
+		code, err := l1.Run(ctx, rig.Cmd{
+			Args: []string{self, "here", a.BzImage, a.L2Init}, Dir: checkout,
+			Stdin: strings.NewReader(""), Stdout: os.Stdout, Stderr: os.Stderr,
+		})
+		if err == nil && code != 0 {
+			err = fmt.Errorf("it failed inside the rig (exit status %d)", code)
+		}
 		return err
-	}
-	defer l1.Close()
-	code, err := l1.Run(ctx, rig.Cmd{
-		Args: []string{self, "here", a.BzImage, a.L2Init}, Dir: checkout,
-		Stdin: strings.NewReader(""), Stdout: os.Stdout, Stderr: os.Stderr,
 	})
-	if err == nil && code != 0 {
-		err = fmt.Errorf("it failed inside the rig (exit status %d)", code)
-	}
-	return err
 }
 
 // here does the job on the machine this process runs on.

@@ -114,6 +114,7 @@ func serve() error {
 		return fmt.Errorf("RLIMIT_MEMLOCK: %w", err)
 	}
 	a := &agent{conn: wire.NewConn(port), running: make(map[uint32]*process)}
+	go watchGuests()
 	if err := a.conn.Send(wire.Frame{Kind: wire.Hello}); err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func (m *machine) inside(ctx context.Context, checkout string, c rig.Cmd) (int, 
 
 func runVerb(ctx context.Context, checkout string, args []string) (int, error) {
 	var m machine
-	fs := m.flags("run", 2816, 30*time.Minute)
+	fs := m.flags("run", rig.DefaultMemoryMiB, 30*time.Minute)
 	if err := fs.Parse(args); err != nil {
 		return exitFailed, nil
 	}
@@ -201,10 +201,6 @@ func goTool(ctx context.Context, dir string, args ...string) error {
 	}
 	return nil
 }
-
-// attempts is how often a unit is begun when the emulation kills its L1. Any
-// other death of L1's is a failure.
-const attempts = 3
 
 func testVerb(ctx context.Context, checkout string, args []string) (int, error) {
 	var m machine
@@ -262,7 +258,7 @@ func (m *machine) kernelUnit(ctx context.Context, checkout string) (int, error) 
 	if err := goTool(ctx, checkout, "test", "-c", "-o", test, "./hw/vdpa"); err != nil {
 		return exitFailed, err
 	}
-	m.memory = 2816
+	m.memory = rig.DefaultMemoryMiB
 	return m.repeat(ctx, checkout, "vDPA backend", rig.Cmd{
 		Args: []string{test, "-test.v", "-test.run=Kernel", "-test.timeout=" + m.timeout.String()},
 		Dir:  filepath.Join(checkout, "hw", "vdpa"),
@@ -282,20 +278,19 @@ func (m *machine) unit(ctx context.Context, checkout, test string, env []string,
 
 // repeat runs a command in an L1 of its own, and again when the emulation
 // killed that.
-func (m *machine) repeat(ctx context.Context, checkout, name string, c rig.Cmd) (int, error) {
-	for i := 1; ; i++ {
+func (m *machine) repeat(ctx context.Context, checkout, name string, c rig.Cmd) (code int, err error) {
+	err = rig.Repeat(ctx, os.Stderr, func() error {
 		fmt.Fprintf(os.Stderr, "rig: %s\n", name)
-		code, err := m.inside(ctx, checkout, c)
-		if !errors.Is(err, rig.ErrEmulation) || i == attempts {
-			return code, err
-		}
-		fmt.Fprintf(os.Stderr, "%v\nrig: attempt %d of %d\n", err, i+1, attempts)
-	}
+		var err error
+		code, err = m.inside(ctx, checkout, c)
+		return err
+	})
+	return code, err
 }
 
 func benchVerb(ctx context.Context, checkout string, args []string) (int, error) {
 	var m machine
-	fs := m.flags("bench", 2816, 2*time.Hour)
+	fs := m.flags("bench", rig.DefaultMemoryMiB, 2*time.Hour)
 	rounds := fs.Int("rounds", 5, "how often each of them starts")
 	vmm := fs.String("vmm", "", "the VMM to measure; gqemu is built when this is empty")
 	if err := fs.Parse(args); err != nil || fs.NArg() != 0 {
