@@ -6,6 +6,7 @@ import (
 	"github.com/gqemu/gqemu/cli"
 	"github.com/gqemu/gqemu/hostmem"
 	"github.com/gqemu/gqemu/internal/qjson"
+	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 )
 
@@ -93,5 +94,25 @@ func (v *VM) createObject(o *cli.ObjectOpt) error {
 		v.backends = append(v.backends, b)
 		return b.Complete()
 	}
+	if u, ok := obj.(qdev.UserCreatable); ok {
+		if err := u.Complete(v.host); err != nil {
+			qom.Unparent(obj)
+			return err
+		}
+	}
 	return nil
+}
+
+// releaseObjects ends what -object and object-add made. The VM lock is held;
+// no device is left.
+func (v *VM) releaseObjects() {
+	if v.objects == nil {
+		return
+	}
+	for _, o := range qom.Children(v.objects) {
+		if u, ok := o.(qdev.UserCreatable); ok {
+			u.Release()
+			qom.Unparent(o)
+		}
+	}
 }

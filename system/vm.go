@@ -254,6 +254,7 @@ func (v *VM) addMachine(t *qom.Type) error {
 func (v *VM) newClock() {
 	if v.acc.Name() == "qtest" {
 		v.host.Clock = clock.NewManual(v)
+		v.host.Clock.Pause() // until the VM runs
 	} else {
 		v.host.Clock = clock.New(v)
 	}
@@ -318,6 +319,7 @@ func (v *VM) Close() {
 			qdev.Unrealize(d)
 		}
 	}
+	v.releaseObjects()
 	v.mu.Unlock()
 	if v.qtest != nil {
 		v.qtest.Close()
