@@ -17,6 +17,7 @@ type Clock struct {
 
 	// Guarded by the VM lock.
 	running bool
+	frozen  bool      // a manual clock is paused
 	base    int64     // virtual time when running began, or now while paused
 	since   time.Time // host time when running began
 	timers  timerHeap
@@ -42,6 +43,9 @@ func New(lock sync.Locker) *Clock {
 // NewManual makes a clock that only Advance moves.
 func NewManual(lock sync.Locker) *Clock { return &Clock{lock: lock, manual: true} }
 
+// Manual tells whether only Advance moves the clock.
+func (c *Clock) Manual() bool { return c.manual }
+
 // Close stops timers for good. Called WITHOUT the VM lock.
 func (c *Clock) Close() {
 	if c.manual {
@@ -59,16 +63,24 @@ func (c *Clock) Now() int64 {
 	return c.base + int64(time.Since(c.since))
 }
 
-// Resume lets time pass.
+// Resume lets time pass. Timers of a manual clock that came due during a Pause
+// run now.
 func (c *Clock) Resume() {
+	if c.manual {
+		c.frozen = false
+		c.Advance(c.base)
+		return
+	}
 	if !c.running {
 		c.running, c.since = true, time.Now()
 		c.poke()
 	}
 }
 
-// Pause stops time.
+// Pause stops time. A manual clock still moves when it is told to, but runs no
+// timers.
 func (c *Clock) Pause() {
+	c.frozen = c.manual
 	if c.running {
 		c.base = c.Now()
 		c.running = false
@@ -79,7 +91,7 @@ func (c *Clock) Pause() {
 // Advance moves a manual clock to t, running timers that come due on the way
 // in order of their deadlines, each at its own time. It never goes back.
 func (c *Clock) Advance(t int64) {
-	for len(c.timers) > 0 && c.timers[0].deadline <= t {
+	for !c.frozen && len(c.timers) > 0 && c.timers[0].deadline <= t {
 		tm := c.timers[0]
 		c.base = max(c.base, tm.deadline)
 		heap.Pop(&c.timers)
@@ -88,9 +100,10 @@ func (c *Clock) Advance(t int64) {
 	c.base = max(c.base, t)
 }
 
-// Next is the earliest deadline of a pending timer.
+// Next is the earliest deadline of a pending timer. There is none while a
+// manual clock is paused.
 func (c *Clock) Next() (t int64, ok bool) {
-	if len(c.timers) == 0 {
+	if c.frozen || len(c.timers) == 0 {
 		return 0, false
 	}
 	return c.timers[0].deadline, true

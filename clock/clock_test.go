@@ -49,6 +49,24 @@ func TestManualTimerMaySetItself(t *testing.T) {
 	}
 }
 
+// A test may move time while the machine stands; what is due meanwhile happens
+// when it goes on.
+func TestManualTimersWaitWhilePaused(t *testing.T) {
+	c := NewManual(&sync.Mutex{})
+	n := 0
+	tm := c.NewTimer(func() { n++ })
+	tm.Set(10)
+	c.Pause()
+	c.Advance(20)
+	if _, ok := c.Next(); n != 0 || c.Now() != 20 || ok {
+		t.Errorf("while paused: fired %d times, time %d, pending %v", n, c.Now(), ok)
+	}
+	c.Resume()
+	if n != 1 || c.Now() != 20 {
+		t.Errorf("fired %d times at %d", n, c.Now())
+	}
+}
+
 func TestHostClockStandsWhilePaused(t *testing.T) {
 	var mu sync.Mutex
 	c := New(&mu)

@@ -282,3 +282,29 @@ func TestViewAgainstBruteForce(t *testing.T) {
 		}
 	}
 }
+
+// What nothing answers reads as the fill, and RAM on both sides of it, also
+// across the end of the space, is found.
+func TestAccessAcrossGaps(t *testing.T) {
+	m, root := &Map{}, NewContainer("root", MaxSize)
+	s := m.NewSpace("memory", root, 0xee)
+	must(t, m.Add(root, ram(t, "a", 0x1000), 0, 0))
+	must(t, m.Add(root, ram(t, "b", 0x1000), 0x3000, 0))
+	if s.Access(0xfff, bytes.Repeat([]byte{1}, 0x2002), true) {
+		t.Error("a write across a gap succeeds")
+	}
+	b := make([]byte, 0x2002)
+	if s.Access(0xfff, b, false) {
+		t.Error("a read across a gap succeeds")
+	}
+	w := bytes.Repeat([]byte{0xee}, 0x2002)
+	w[0], w[0x2001] = 1, 1
+	if !bytes.Equal(b, w) {
+		t.Errorf("%x ... %x", b[:4], b[0x1ffe:])
+	}
+	b = make([]byte, 20)
+	s.Access(0xffff_ffff_ffff_fff0, b, false)
+	if !bytes.Equal(b, append(bytes.Repeat([]byte{0xee}, 16), 0, 0, 0, 0)) {
+		t.Errorf("across the end: %x", b)
+	}
+}

@@ -138,10 +138,13 @@ func (s *Space) Access(addr uint64, data []byte, write bool) bool {
 		sec, found := v.find(addr)
 		n := uint64(len(data))
 		if !found {
-			// Everything up to the next section, byte by byte, is rare.
-			n = 1
+			if gap := v.gap(addr); gap-1 < n-1 { // 0 is 2^64
+				n = gap
+			}
 			if !write {
-				data[0] = s.fill
+				for i := range data[:n] {
+					data[i] = s.fill
+				}
 			}
 			ok = false
 		} else {

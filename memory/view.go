@@ -109,3 +109,13 @@ func (v view) find(addr uint64) (Section, bool) {
 	}
 	return Section{}, false
 }
+
+// gap is how many bytes nothing answers from addr on, where find finds nothing:
+// up to the next section or the end of the space. 0 stands for 2^64.
+func (v view) gap(addr uint64) uint64 {
+	i := sort.Search(len(v), func(i int) bool { return v[i].Last >= addr })
+	if i == len(v) {
+		return -addr
+	}
+	return v[i].Addr - addr
+}

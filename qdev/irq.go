@@ -12,8 +12,7 @@ type IRQ struct {
 	qom.State
 	set   func(n int, level bool)
 	n     int
-	watch func(n int, level bool) // a test listens; set instead of or beside set
-	mute  bool
+	watch func(n int, level bool) // a test listens too; nil without
 }
 
 // Set drives the line. Called with the VM lock held.
@@ -21,11 +20,9 @@ func (i *IRQ) Set(level bool) {
 	if i == nil {
 		return
 	}
+	i.set(i.n, level)
 	if i.watch != nil {
 		i.watch(i.n, level)
-	}
-	if !i.mute {
-		i.set(i.n, level)
 	}
 }
 
@@ -37,9 +34,6 @@ func (i *IRQ) Pulse() {
 
 // Number is the pin's index among its siblings.
 func (i *IRQ) Number() int { return i.n }
-
-// Intercept lets a test see the levels. With mute the device no longer does.
-func (i *IRQ) Intercept(f func(n int, level bool), mute bool) { i.watch, i.mute = f, mute }
 
 // NewIRQ makes a line outside any device. It comes to stand below
 // /machine/unattached when an output is first connected to it.
@@ -57,6 +51,26 @@ func (h *Host) NewIRQ(n int, set func(n int, level bool)) *IRQ {
 type gpioOut struct {
 	name string
 	slot **IRQ
+	// tap stands in the slot while a test listens, and to is then what the
+	// output leads to.
+	tap, to *IRQ
+}
+
+// target is where the output leads, nil for nowhere.
+func (g *gpioOut) target() *IRQ {
+	if g.tap != nil {
+		return g.to
+	}
+	return *g.slot
+}
+
+// connect leads the output elsewhere.
+func (g *gpioOut) connect(irq *IRQ) {
+	if g.tap != nil {
+		g.to = irq
+	} else {
+		*g.slot = irq
+	}
 }
 
 // AddGPIOIn gives the device count input pins under a name, "" for unnamed
@@ -102,12 +116,13 @@ func (s *State) AddGPIOOut(name string, slots ...**IRQ) error {
 		label = "unnamed-gpio-out"
 	}
 	for i, slot := range slots {
-		s.gpioOut = append(s.gpioOut, gpioOut{name, slot})
+		g := &gpioOut{name: name, slot: slot}
+		s.gpioOut = append(s.gpioOut, g)
 		err := qom.AddLink(s.self, fmt.Sprintf("%s[%d]", label, i), "irq", func() qom.Object {
-			if *slot == nil {
-				return nil
+			if irq := g.target(); irq != nil {
+				return irq
 			}
-			return *slot
+			return nil
 		})
 		if err != nil {
 			return err
@@ -127,23 +142,12 @@ func (s *State) Connect(name string, n int, irq *IRQ) {
 			continue
 		}
 		if n == 0 {
-			*g.slot = irq
+			g.connect(irq)
 			return
 		}
 		n--
 	}
 	panic(fmt.Sprintf("qdev: %s has no output %s[%d]", s.TypeName(), name, n))
-}
-
-// GPIOOuts lists where the outputs of a name lead.
-func (s *State) GPIOOuts(name string) []*IRQ {
-	var out []*IRQ
-	for _, g := range s.gpioOut {
-		if g.name == name {
-			out = append(out, *g.slot)
-		}
-	}
-	return out
 }
 
 // GPIOCount tells how many pins of each kind stand under each name, for

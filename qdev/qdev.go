@@ -123,7 +123,7 @@ type State struct {
 	unplugging bool
 	cleanup    []func()
 	gpioIn     map[string][]*IRQ
-	gpioOut    []gpioOut
+	gpioOut    []*gpioOut
 }
 
 // Qdev makes State satisfy Device.

@@ -9,7 +9,6 @@ import (
 	"github.com/gqemu/gqemu/accel/qtest"
 	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/cli"
-	"github.com/gqemu/gqemu/internal/errno"
 )
 
 // createQtest serves the qtest protocol on the chardev of -qtest.
@@ -32,27 +31,24 @@ func (v *VM) createQtest() error {
 		v.report(err.Error())
 		return failed
 	}
-	log, err := v.qtestLog()
-	if err != nil {
-		return err
-	}
-	v.qtest, err = qtest.NewServer(v.host, c, log)
+	v.qtest, err = qtest.NewServer(v.host, c, v.qtestLog())
 	return err
 }
 
 // qtestLog is where the conversation goes: standard error unless -qtest-log
-// names a file, or "none".
-func (v *VM) qtestLog() (io.Writer, error) {
+// names a file, or "none". As in QEMU a file that cannot be made is no reason
+// not to start.
+func (v *VM) qtestLog() io.Writer {
 	switch {
 	case !v.cfg.HasQtestLog:
-		return v.env.Stderr, nil
-	case v.cfg.QtestLog == "none":
-		return nil, nil
+		return v.env.Stderr
+	case v.cfg.QtestLog == "none", v.cfg.QtestLog == os.DevNull:
+		return nil
 	}
 	f, err := os.Create(v.cfg.QtestLog)
 	if err != nil {
-		return nil, fmt.Errorf("Could not open '%s': %s", v.cfg.QtestLog, errno.Text(err))
+		return nil
 	}
 	v.cleanup = append(v.cleanup, func() { f.Close() })
-	return f, nil
+	return f
 }

@@ -100,8 +100,8 @@ func (m *Machine) number(format string, args ...any) uint64 {
 // partial, report their changes. They still reach the device.
 func (m *Machine) InterceptIn(path string) { m.t.Helper(); m.Command("irq_intercept_in %s", path) }
 
-// InterceptOut makes the output lines of a device report their changes. They
-// no longer reach anything.
+// InterceptOut makes the unnamed output lines of a device report their changes.
+// They still reach what they lead to.
 func (m *Machine) InterceptOut(path string) { m.t.Helper(); m.Command("irq_intercept_out %s", path) }
 
 // SetIRQ drives an input line of a device.

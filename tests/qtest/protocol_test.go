@@ -60,10 +60,10 @@ func TestMalformedCommands(t *testing.T) {
 	t.Parallel()
 	m := microvm(t)
 	for _, c := range []string{
-		"inb", "inb x", "inb 1 2", "outb 1", "outb 1 y", "readb", "readq -", "writeb 0", "writeq 0 0x", "read", "read 0",
-		"read 0 0", "read 0 99999999999999999999", "read 0 0x7fffffffffffffff", "write 0 1", "write 0 1 aa", "write 0 1 0xzz",
+		"inb", "inb x", "inb 0x10000", "outb 1", "outb 1 y", "readb", "readq -", "writeb 0", "writeq 0 0x", "read", "read 0",
+		"read 0 0", "read 0 99999999999999999999", "read 0 0x7fffffffffffffff", "write 0 1", "write 0 1 aaaa", "write 0 1 0xzz",
 		"write 0 0x7fffffffffffffff 0x00", "b64read 0", "b64read 0 -1", "b64write 0 1 !!!", "memset 0 1", "memset 0 -1 0",
-		"clock_step x", "clock_step -1", "clock_step 1 2", "clock_set", "clock_set x", "irq_intercept_in", "set_irq_in x",
+		"clock_step x", "clock_step 0x8000000000000000", "clock_set", "clock_set x", "irq_intercept_in", "set_irq_in x",
 		"set_irq_in ioapic unnamed-gpio-in 99 1", "set_irq_in ioapic nosuch 0 1", "set_irq_in ioapic unnamed-gpio-in 0 x",
 		"", " ", "\x00", "\xff\xfe", "inb\x000", "module_load nosuch nosuch", strings.Repeat("x", 100_000), strings.Repeat("a ", 50_000),
 	} {
@@ -149,15 +149,13 @@ func TestMemoryBlocks(t *testing.T) {
 	}
 }
 
-// TestPortsBeyond64K: a port number is taken modulo 64 KiB, and an access of
-// several bytes at the last port does not wrap into anything.
+// TestPortsBeyond64K: there are 64 Ki ports, and an access of several bytes at
+// the last one does not wrap into anything.
 func TestPortsBeyond64K(t *testing.T) {
 	t.Parallel()
 	m := microvm(t)
-	m.Outb(0x70, 0x0f)
-	m.Outb(0x71, 0x5a)
-	if v := m.number("inb 0x10071"); v != 0x5a {
-		t.Errorf("inb 0x10071: %#x", v)
+	if s, err := m.CommandErr("inb 0x10071"); err == nil {
+		t.Errorf("inb 0x10071: %s", s)
 	}
 	if v := m.Inl(0xffff); v != 0xffffffff {
 		t.Errorf("inl 0xffff: %#x", v)
