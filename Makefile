@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO    := source scripts/go-env.sh; go
 export CGO_ENABLED := 0
 
-.PHONY: build run test test-full bench lint unit qtest kvm rig clean
+.PHONY: build run test test-full bench bench-qmp lint unit fuzz fuzz-long qtest kvm rig clean
 
 build:
 	@$(GO) build -trimpath -o bin/gqemu ./cmd/gqemu
@@ -11,9 +11,9 @@ build:
 run: build
 	@$(GO) run ./tests/rig/cmd/mainjob
 
-test: lint unit qtest kvm rig
+test: lint unit fuzz qtest kvm rig
 
-test-full: lint unit qtest kvm
+test-full: lint unit fuzz qtest kvm
 	@$(GO) run ./tests/rig/cmd/rig test -full
 
 bench: build
@@ -25,6 +25,14 @@ lint:
 
 unit:
 	@source scripts/go-env.sh; scripts/unit.sh
+
+# 20 seconds for each target that reads untrusted input; fuzz-long is for a
+# night.
+fuzz:
+	@source scripts/go-env.sh; scripts/fuzz.sh
+
+fuzz-long:
+	@source scripts/go-env.sh; scripts/fuzz.sh 600 all
 
 qtest: build
 	@$(GO) test -count=1 ./tests/qtest/...
