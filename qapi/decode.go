@@ -251,7 +251,11 @@ func (t *Type) encode(v reflect.Value) any {
 		}
 		return v.Interface()
 	case KindAny:
-		return v.Interface()
+		x := v.Interface()
+		if x == (Null{}) {
+			return nil // a null that is not absent
+		}
+		return x
 	case KindAlternate:
 		return t.encodeAlternate(v)
 	}

@@ -132,7 +132,7 @@ func (s *schema) object(t *Type) *SchemaInfoObject {
 	for _, m := range t.Members {
 		som := SchemaInfoObjectMember{Name: m.Name, Type: s.use(m.Type), Features: m.Features}
 		if m.Optional {
-			som.Default = &Null{}
+			som.Default = Null{}
 		}
 		o.Members = append(o.Members, som)
 	}
@@ -140,13 +140,16 @@ func (s *schema) object(t *Type) *SchemaInfoObject {
 		return o
 	}
 	o.Tag = &t.Discriminator
+	for _, v := range t.Variants {
+		for _, c := range v.Cases {
+			o.Variants = append(o.Variants, SchemaInfoObjectVariant{c, s.use(v.Type)})
+		}
+	}
 	// Every value has a variant; those that QAPI does not mention add nothing.
 	for _, c := range t.Members[t.tag].Type.Values {
-		vt := s.empty
-		if v := t.variant(c); v != nil {
-			vt = v.Type
+		if t.variant(c) == nil {
+			o.Variants = append(o.Variants, SchemaInfoObjectVariant{c, s.use(s.empty)})
 		}
-		o.Variants = append(o.Variants, SchemaInfoObjectVariant{c, s.use(vt)})
 	}
 	return o
 }

@@ -63,11 +63,11 @@ type SchemaInfoObject struct {
 }
 
 // SchemaInfoObjectMember is one member of an object. It is optional if Default
-// is present; the value of that means nothing.
+// is present; what it is then, always [Null], means nothing.
 type SchemaInfoObjectMember struct {
 	Name     string   `qapi:"name"`
 	Type     string   `qapi:"type"`
-	Default  *Null    `qapi:"default,optional"`
+	Default  any      `qapi:"default,optional"`
 	Features []string `qapi:"features,optional"`
 }
 

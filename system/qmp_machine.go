@@ -22,10 +22,14 @@ func (CPUInfoFast) QAPIName() string { return "CpuInfoFast" }
 
 // CPUProps places a CPU in the topology.
 type CPUProps struct {
-	SocketID *int64 `qapi:"socket-id,optional"`
-	DieID    *int64 `qapi:"die-id,optional"`
-	CoreID   *int64 `qapi:"core-id,optional"`
-	ThreadID *int64 `qapi:"thread-id,optional"`
+	NodeID    *int64 `qapi:"node-id,optional"`
+	DrawerID  *int64 `qapi:"drawer-id,optional"`
+	BookID    *int64 `qapi:"book-id,optional"`
+	SocketID  *int64 `qapi:"socket-id,optional"`
+	DieID     *int64 `qapi:"die-id,optional"`
+	ClusterID *int64 `qapi:"cluster-id,optional"`
+	CoreID    *int64 `qapi:"core-id,optional"`
+	ThreadID  *int64 `qapi:"thread-id,optional"`
 }
 
 // QAPIName is the name of the type in the QMP schema.

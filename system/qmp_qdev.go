@@ -27,7 +27,7 @@ func (v *VM) registerQdev() {
 		}
 		_, err = v.host.Add(r)
 		return none{}, err
-	}, qapi.RawArgs[deviceAddSchema]())
+	}, qapi.RawArgs[deviceAddSchema](), qapi.Feature("json-cli"), qapi.Feature("json-cli-hotplug"))
 	register(v, "device_del", func(a deviceDelArgs) (none, error) {
 		d, err := v.host.Find(a.ID)
 		if err != nil {
