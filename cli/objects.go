@@ -43,6 +43,11 @@ func DefaultObjectTypes() ObjectTypes {
 			[]Member{{Name: "mem-path", Kind: KindString}},
 			optional(KindBool, "readonly"),
 			[]Member{{Name: "rom", Kind: KindEnum, Optional: true, Enum: []string{"auto", "on", "off"}}}),
+		"vdpa-sim-blk": slices.Concat(
+			optional(KindString, "path"), optional(KindUint32, "queue-size"), optional(KindBool, "readonly"),
+			optional(KindString, "serial"), optional(KindSize, "size")),
+		"vdpa-sim-net": slices.Concat(
+			optional(KindString, "mac"), optional(KindUint32, "mtu", "queue-size")),
 	}
 }
 

@@ -69,7 +69,7 @@ func RegisterTypesWith(r *qom.Registry, open OpenFunc) {
 		Name: "vhost-vdpa-device", Parent: "virtio-device",
 		Class: &qdev.Class{
 			BusType: "virtio-bus", Category: "Misc",
-			Desc: "VDPA-based generic device assignment",
+			Desc: "VDPA-based generic device assignment", Unmigratable: true,
 		},
 		New: func() qom.Object { return &Device{open: open, memlock: readMemlock} },
 		Properties: []*qom.Property{

@@ -451,9 +451,9 @@ func TestSplit(t *testing.T) {
 // The numbers of linux/vhost.h, as its compiler makes them.
 func TestIoctlNumbers(t *testing.T) {
 	for verb, want := range map[Verb]uintptr{
-		verbGetDeviceID: 0x8004af70, verbSetVringAddr: 0x4028af11, verbGetVringBase: 0xc008af12,
-		verbGetConfig: 0x8008af73, verbSetConfig: 0x4008af74, verbGetVringNum: 0x8002af76,
-		verbGetIOVARange: 0x8010af78, verbSetOwner: 0xaf01, verbSuspend: 0xaf7d, verbSetStatus: 0x4001af72,
+		VerbGetDeviceID: 0x8004af70, VerbSetVringAddr: 0x4028af11, VerbGetVringBase: 0xc008af12,
+		VerbGetConfig: 0x8008af73, VerbSetConfig: 0x4008af74, VerbGetVringNum: 0x8002af76,
+		VerbGetIOVARange: 0x8010af78, VerbSetOwner: 0xaf01, VerbSuspend: 0xaf7d, VerbSetStatus: 0x4001af72,
 	} {
 		if ioctls[verb] != want {
 			t.Errorf("%s is %#x, want %#x", verb, ioctls[verb], want)

@@ -39,60 +39,60 @@ const vhostVirtio = 0xaf
 // configHeader is the length of struct vhost_vdpa_config before its data.
 const configHeader = 8
 
-// The calls. Those of the IOTLB are messages, not ioctls.
+// The calls of Backend. Those of the IOTLB are messages, not ioctls.
 const (
-	verbGetFeatures        Verb = "VHOST_GET_FEATURES"
-	verbSetFeatures        Verb = "VHOST_SET_FEATURES"
-	verbSetOwner           Verb = "VHOST_SET_OWNER"
-	verbSetVringNum        Verb = "VHOST_SET_VRING_NUM"
-	verbSetVringAddr       Verb = "VHOST_SET_VRING_ADDR"
-	verbSetVringBase       Verb = "VHOST_SET_VRING_BASE"
-	verbGetVringBase       Verb = "VHOST_GET_VRING_BASE"
-	verbSetVringKick       Verb = "VHOST_SET_VRING_KICK"
-	verbSetVringCall       Verb = "VHOST_SET_VRING_CALL"
-	verbSetBackendFeatures Verb = "VHOST_SET_BACKEND_FEATURES"
-	verbGetBackendFeatures Verb = "VHOST_GET_BACKEND_FEATURES"
-	verbGetDeviceID        Verb = "VHOST_VDPA_GET_DEVICE_ID"
-	verbGetStatus          Verb = "VHOST_VDPA_GET_STATUS"
-	verbSetStatus          Verb = "VHOST_VDPA_SET_STATUS"
-	verbGetConfig          Verb = "VHOST_VDPA_GET_CONFIG"
-	verbSetConfig          Verb = "VHOST_VDPA_SET_CONFIG"
-	verbSetVringEnable     Verb = "VHOST_VDPA_SET_VRING_ENABLE"
-	verbGetVringNum        Verb = "VHOST_VDPA_GET_VRING_NUM"
-	verbSetConfigCall      Verb = "VHOST_VDPA_SET_CONFIG_CALL"
-	verbGetIOVARange       Verb = "VHOST_VDPA_GET_IOVA_RANGE"
-	verbGetConfigSize      Verb = "VHOST_VDPA_GET_CONFIG_SIZE"
-	verbGetVqsCount        Verb = "VHOST_VDPA_GET_VQS_COUNT"
-	verbSuspend            Verb = "VHOST_VDPA_SUSPEND"
-	verbUpdate             Verb = "VHOST_IOTLB_UPDATE"
-	verbInvalidate         Verb = "VHOST_IOTLB_INVALIDATE"
-	verbBatchBegin         Verb = "VHOST_IOTLB_BATCH_BEGIN"
-	verbBatchEnd           Verb = "VHOST_IOTLB_BATCH_END"
+	VerbGetFeatures        Verb = "VHOST_GET_FEATURES"
+	VerbSetFeatures        Verb = "VHOST_SET_FEATURES"
+	VerbSetOwner           Verb = "VHOST_SET_OWNER"
+	VerbSetVringNum        Verb = "VHOST_SET_VRING_NUM"
+	VerbSetVringAddr       Verb = "VHOST_SET_VRING_ADDR"
+	VerbSetVringBase       Verb = "VHOST_SET_VRING_BASE"
+	VerbGetVringBase       Verb = "VHOST_GET_VRING_BASE"
+	VerbSetVringKick       Verb = "VHOST_SET_VRING_KICK"
+	VerbSetVringCall       Verb = "VHOST_SET_VRING_CALL"
+	VerbSetBackendFeatures Verb = "VHOST_SET_BACKEND_FEATURES"
+	VerbGetBackendFeatures Verb = "VHOST_GET_BACKEND_FEATURES"
+	VerbGetDeviceID        Verb = "VHOST_VDPA_GET_DEVICE_ID"
+	VerbGetStatus          Verb = "VHOST_VDPA_GET_STATUS"
+	VerbSetStatus          Verb = "VHOST_VDPA_SET_STATUS"
+	VerbGetConfig          Verb = "VHOST_VDPA_GET_CONFIG"
+	VerbSetConfig          Verb = "VHOST_VDPA_SET_CONFIG"
+	VerbSetVringEnable     Verb = "VHOST_VDPA_SET_VRING_ENABLE"
+	VerbGetVringNum        Verb = "VHOST_VDPA_GET_VRING_NUM"
+	VerbSetConfigCall      Verb = "VHOST_VDPA_SET_CONFIG_CALL"
+	VerbGetIOVARange       Verb = "VHOST_VDPA_GET_IOVA_RANGE"
+	VerbGetConfigSize      Verb = "VHOST_VDPA_GET_CONFIG_SIZE"
+	VerbGetVqsCount        Verb = "VHOST_VDPA_GET_VQS_COUNT"
+	VerbSuspend            Verb = "VHOST_VDPA_SUSPEND"
+	VerbUpdate             Verb = "VHOST_IOTLB_UPDATE"
+	VerbInvalidate         Verb = "VHOST_IOTLB_INVALIDATE"
+	VerbBatchBegin         Verb = "VHOST_IOTLB_BATCH_BEGIN"
+	VerbBatchEnd           Verb = "VHOST_IOTLB_BATCH_END"
 )
 
 // ioctls are the calls' numbers (linux/vhost.h).
 var ioctls = map[Verb]uintptr{
-	verbGetFeatures:        sys.IOR[uint64](vhostVirtio, 0x00),
-	verbSetFeatures:        sys.IOW[uint64](vhostVirtio, 0x00),
-	verbSetOwner:           sys.IO(vhostVirtio, 0x01),
-	verbSetVringNum:        sys.IOW[vringState](vhostVirtio, 0x10),
-	verbSetVringAddr:       sys.IOW[vringAddr](vhostVirtio, 0x11),
-	verbSetVringBase:       sys.IOW[vringState](vhostVirtio, 0x12),
-	verbGetVringBase:       sys.IOWR[vringState](vhostVirtio, 0x12),
-	verbSetVringKick:       sys.IOW[vringFile](vhostVirtio, 0x20),
-	verbSetVringCall:       sys.IOW[vringFile](vhostVirtio, 0x21),
-	verbSetBackendFeatures: sys.IOW[uint64](vhostVirtio, 0x25),
-	verbGetBackendFeatures: sys.IOR[uint64](vhostVirtio, 0x26),
-	verbGetDeviceID:        sys.IOR[uint32](vhostVirtio, 0x70),
-	verbGetStatus:          sys.IOR[uint8](vhostVirtio, 0x71),
-	verbSetStatus:          sys.IOW[uint8](vhostVirtio, 0x72),
-	verbGetConfig:          sys.IOR[[configHeader]byte](vhostVirtio, 0x73),
-	verbSetConfig:          sys.IOW[[configHeader]byte](vhostVirtio, 0x74),
-	verbSetVringEnable:     sys.IOW[vringState](vhostVirtio, 0x75),
-	verbGetVringNum:        sys.IOR[uint16](vhostVirtio, 0x76),
-	verbSetConfigCall:      sys.IOW[int32](vhostVirtio, 0x77),
-	verbGetIOVARange:       sys.IOR[iovaRange](vhostVirtio, 0x78),
-	verbGetConfigSize:      sys.IOR[uint32](vhostVirtio, 0x79),
-	verbGetVqsCount:        sys.IOR[uint32](vhostVirtio, 0x80),
-	verbSuspend:            sys.IO(vhostVirtio, 0x7d),
+	VerbGetFeatures:        sys.IOR[uint64](vhostVirtio, 0x00),
+	VerbSetFeatures:        sys.IOW[uint64](vhostVirtio, 0x00),
+	VerbSetOwner:           sys.IO(vhostVirtio, 0x01),
+	VerbSetVringNum:        sys.IOW[vringState](vhostVirtio, 0x10),
+	VerbSetVringAddr:       sys.IOW[vringAddr](vhostVirtio, 0x11),
+	VerbSetVringBase:       sys.IOW[vringState](vhostVirtio, 0x12),
+	VerbGetVringBase:       sys.IOWR[vringState](vhostVirtio, 0x12),
+	VerbSetVringKick:       sys.IOW[vringFile](vhostVirtio, 0x20),
+	VerbSetVringCall:       sys.IOW[vringFile](vhostVirtio, 0x21),
+	VerbSetBackendFeatures: sys.IOW[uint64](vhostVirtio, 0x25),
+	VerbGetBackendFeatures: sys.IOR[uint64](vhostVirtio, 0x26),
+	VerbGetDeviceID:        sys.IOR[uint32](vhostVirtio, 0x70),
+	VerbGetStatus:          sys.IOR[uint8](vhostVirtio, 0x71),
+	VerbSetStatus:          sys.IOW[uint8](vhostVirtio, 0x72),
+	VerbGetConfig:          sys.IOR[[configHeader]byte](vhostVirtio, 0x73),
+	VerbSetConfig:          sys.IOW[[configHeader]byte](vhostVirtio, 0x74),
+	VerbSetVringEnable:     sys.IOW[vringState](vhostVirtio, 0x75),
+	VerbGetVringNum:        sys.IOR[uint16](vhostVirtio, 0x76),
+	VerbSetConfigCall:      sys.IOW[int32](vhostVirtio, 0x77),
+	VerbGetIOVARange:       sys.IOR[iovaRange](vhostVirtio, 0x78),
+	VerbGetConfigSize:      sys.IOR[uint32](vhostVirtio, 0x79),
+	VerbGetVqsCount:        sys.IOR[uint32](vhostVirtio, 0x80),
+	VerbSuspend:            sys.IO(vhostVirtio, 0x7d),
 }

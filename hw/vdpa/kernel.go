@@ -53,22 +53,22 @@ func get[T any](k *kernel, verb Verb) (T, error) {
 	return v, err
 }
 
-func (k *kernel) GetDeviceID() (uint32, error)        { return get[uint32](k, verbGetDeviceID) }
-func (k *kernel) GetVringNum() (uint16, error)        { return get[uint16](k, verbGetVringNum) }
-func (k *kernel) GetVqsCount() (uint32, error)        { return get[uint32](k, verbGetVqsCount) }
-func (k *kernel) GetFeatures() (uint64, error)        { return get[uint64](k, verbGetFeatures) }
-func (k *kernel) GetBackendFeatures() (uint64, error) { return get[uint64](k, verbGetBackendFeatures) }
-func (k *kernel) GetStatus() (uint8, error)           { return get[uint8](k, verbGetStatus) }
-func (k *kernel) GetConfigSize() (uint32, error)      { return get[uint32](k, verbGetConfigSize) }
+func (k *kernel) GetDeviceID() (uint32, error)        { return get[uint32](k, VerbGetDeviceID) }
+func (k *kernel) GetVringNum() (uint16, error)        { return get[uint16](k, VerbGetVringNum) }
+func (k *kernel) GetVqsCount() (uint32, error)        { return get[uint32](k, VerbGetVqsCount) }
+func (k *kernel) GetFeatures() (uint64, error)        { return get[uint64](k, VerbGetFeatures) }
+func (k *kernel) GetBackendFeatures() (uint64, error) { return get[uint64](k, VerbGetBackendFeatures) }
+func (k *kernel) GetStatus() (uint8, error)           { return get[uint8](k, VerbGetStatus) }
+func (k *kernel) GetConfigSize() (uint32, error)      { return get[uint32](k, VerbGetConfigSize) }
 
 func (k *kernel) GetIOVARange() (IOVARange, error) {
-	r, err := get[iovaRange](k, verbGetIOVARange)
+	r, err := get[iovaRange](k, VerbGetIOVARange)
 	return IOVARange{r.first, r.last}, err
 }
 
-func (k *kernel) SetFeatures(f uint64) error        { return ioctl(k, verbSetFeatures, -1, &f) }
-func (k *kernel) SetBackendFeatures(f uint64) error { return ioctl(k, verbSetBackendFeatures, -1, &f) }
-func (k *kernel) SetStatus(s uint8) error           { return ioctl(k, verbSetStatus, -1, &s) }
+func (k *kernel) SetFeatures(f uint64) error        { return ioctl(k, VerbSetFeatures, -1, &f) }
+func (k *kernel) SetBackendFeatures(f uint64) error { return ioctl(k, VerbSetBackendFeatures, -1, &f) }
+func (k *kernel) SetStatus(s uint8) error           { return ioctl(k, VerbSetStatus, -1, &s) }
 
 func (k *kernel) plain(verb Verb) error {
 	return k.fail(verb, -1, "", retry(func() error {
@@ -77,8 +77,8 @@ func (k *kernel) plain(verb Verb) error {
 	}))
 }
 
-func (k *kernel) SetOwner() error { return k.plain(verbSetOwner) }
-func (k *kernel) Suspend() error  { return k.plain(verbSuspend) }
+func (k *kernel) SetOwner() error { return k.plain(VerbSetOwner) }
+func (k *kernel) Suspend() error  { return k.plain(VerbSuspend) }
 
 // config makes one of the calls on struct vhost_vdpa_config.
 func (k *kernel) config(verb Verb, offset int, data []byte) ([]byte, error) {
@@ -94,7 +94,7 @@ func (k *kernel) config(verb Verb, offset int, data []byte) ([]byte, error) {
 }
 
 func (k *kernel) GetConfig(offset int, buf []byte) error {
-	got, err := k.config(verbGetConfig, offset, make([]byte, len(buf)))
+	got, err := k.config(VerbGetConfig, offset, make([]byte, len(buf)))
 	if err == nil {
 		copy(buf, got)
 	}
@@ -102,13 +102,13 @@ func (k *kernel) GetConfig(offset int, buf []byte) error {
 }
 
 func (k *kernel) SetConfig(offset int, data []byte) error {
-	_, err := k.config(verbSetConfig, offset, data)
+	_, err := k.config(VerbSetConfig, offset, data)
 	return err
 }
 
 func (k *kernel) SetConfigCall(fd int) error {
 	v := int32(fd)
-	return ioctl(k, verbSetConfigCall, -1, &v)
+	return ioctl(k, VerbSetConfigCall, -1, &v)
 }
 
 func (k *kernel) vring(verb Verb, queue int, num uint32) (uint32, error) {
@@ -118,38 +118,38 @@ func (k *kernel) vring(verb Verb, queue int, num uint32) (uint32, error) {
 }
 
 func (k *kernel) SetVringNum(queue int, num uint32) error {
-	_, err := k.vring(verbSetVringNum, queue, num)
+	_, err := k.vring(VerbSetVringNum, queue, num)
 	return err
 }
 
 func (k *kernel) SetVringBase(queue int, base uint32) error {
-	_, err := k.vring(verbSetVringBase, queue, base)
+	_, err := k.vring(VerbSetVringBase, queue, base)
 	return err
 }
 
-func (k *kernel) GetVringBase(queue int) (uint32, error) { return k.vring(verbGetVringBase, queue, 0) }
+func (k *kernel) GetVringBase(queue int) (uint32, error) { return k.vring(VerbGetVringBase, queue, 0) }
 
 func (k *kernel) SetVringEnable(queue int, on bool) error {
 	num := uint32(0)
 	if on {
 		num = 1
 	}
-	_, err := k.vring(verbSetVringEnable, queue, num)
+	_, err := k.vring(VerbSetVringEnable, queue, num)
 	return err
 }
 
 func (k *kernel) SetVringAddr(queue int, a VringAddr) error {
 	// No writes are logged; QEMU gives the used ring's address all the same.
 	v := vringAddr{index: uint32(queue), desc: a.Desc, used: a.Used, avail: a.Avail, logGuest: a.Used}
-	return ioctl(k, verbSetVringAddr, queue, &v)
+	return ioctl(k, VerbSetVringAddr, queue, &v)
 }
 
 func (k *kernel) SetVringKick(queue, fd int) error {
-	return ioctl(k, verbSetVringKick, queue, &vringFile{uint32(queue), int32(fd)})
+	return ioctl(k, VerbSetVringKick, queue, &vringFile{uint32(queue), int32(fd)})
 }
 
 func (k *kernel) SetVringCall(queue, fd int) error {
-	return ioctl(k, verbSetVringCall, queue, &vringFile{uint32(queue), int32(fd)})
+	return ioctl(k, VerbSetVringCall, queue, &vringFile{uint32(queue), int32(fd)})
 }
 
 // send writes one IOTLB message. The kernel takes all of it or fails.
@@ -167,17 +167,17 @@ func (k *kernel) send(verb Verb, detail string, m iotlbMsg) error {
 func rangeText(iova, size uint64) string { return fmt.Sprintf("iova 0x%x size 0x%x", iova, size) }
 
 func (k *kernel) UpdateIOTLB(iova uint64, mem []byte, perm Perm) error {
-	return k.send(verbUpdate, rangeText(iova, uint64(len(mem))), iotlbMsg{
+	return k.send(VerbUpdate, rangeText(iova, uint64(len(mem))), iotlbMsg{
 		iova: iova, size: uint64(len(mem)), uaddr: uint64(sys.Addr(mem)), perm: uint8(perm), op: iotlbUpdate,
 	})
 }
 
 func (k *kernel) InvalidateIOTLB(iova, size uint64) error {
-	return k.send(verbInvalidate, rangeText(iova, size), iotlbMsg{iova: iova, size: size, op: iotlbInvalidate})
+	return k.send(VerbInvalidate, rangeText(iova, size), iotlbMsg{iova: iova, size: size, op: iotlbInvalidate})
 }
 
-func (k *kernel) BatchBegin() error { return k.send(verbBatchBegin, "", iotlbMsg{op: iotlbBatchBegin}) }
-func (k *kernel) BatchEnd() error   { return k.send(verbBatchEnd, "", iotlbMsg{op: iotlbBatchEnd}) }
+func (k *kernel) BatchBegin() error { return k.send(VerbBatchBegin, "", iotlbMsg{op: iotlbBatchBegin}) }
+func (k *kernel) BatchEnd() error   { return k.send(VerbBatchEnd, "", iotlbMsg{op: iotlbBatchEnd}) }
 
 func (k *kernel) Close() error {
 	if k.closed.Swap(true) {

@@ -186,42 +186,42 @@ func query[T uint8 | uint16 | uint32 | uint64](r *Recorder, verb Verb, format st
 }
 
 func (r *Recorder) GetDeviceID() (uint32, error) {
-	return query(r, verbGetDeviceID, "%d", func() uint32 { return r.DeviceID })
+	return query(r, VerbGetDeviceID, "%d", func() uint32 { return r.DeviceID })
 }
 
 func (r *Recorder) GetVringNum() (uint16, error) {
-	return query(r, verbGetVringNum, "%d", func() uint16 { return r.VringNum })
+	return query(r, VerbGetVringNum, "%d", func() uint16 { return r.VringNum })
 }
 
 func (r *Recorder) GetVqsCount() (uint32, error) {
-	return query(r, verbGetVqsCount, "%d", func() uint32 { return r.VqsCount })
+	return query(r, VerbGetVqsCount, "%d", func() uint32 { return r.VqsCount })
 }
 
 func (r *Recorder) GetFeatures() (uint64, error) {
-	return query(r, verbGetFeatures, "%#x", func() uint64 { return r.Features })
+	return query(r, VerbGetFeatures, "%#x", func() uint64 { return r.Features })
 }
 
 func (r *Recorder) GetBackendFeatures() (uint64, error) {
-	return query(r, verbGetBackendFeatures, "%#x", func() uint64 { return r.BackendFeatures })
+	return query(r, VerbGetBackendFeatures, "%#x", func() uint64 { return r.BackendFeatures })
 }
 
 func (r *Recorder) GetStatus() (uint8, error) {
-	return query(r, verbGetStatus, "%#02x", func() uint8 { return r.status })
+	return query(r, VerbGetStatus, "%#02x", func() uint8 { return r.status })
 }
 
 func (r *Recorder) GetConfigSize() (uint32, error) {
-	return query(r, verbGetConfigSize, "%d", func() uint32 { return uint32(len(r.Config)) })
+	return query(r, VerbGetConfigSize, "%d", func() uint32 { return uint32(len(r.Config)) })
 }
 
 func (r *Recorder) GetIOVARange() (IOVARange, error) {
-	err := r.do(verbGetIOVARange, -1, "", func() (string, error) {
+	err := r.do(VerbGetIOVARange, -1, "", func() (string, error) {
 		return fmt.Sprintf("%#x..%#x", r.Range.First, r.Range.Last), nil
 	})
 	return r.Range, err
 }
 
 func (r *Recorder) SetFeatures(f uint64) error {
-	return r.do(verbSetFeatures, -1, fmt.Sprintf("%#x", f), func() (string, error) {
+	return r.do(VerbSetFeatures, -1, fmt.Sprintf("%#x", f), func() (string, error) {
 		if r.status&8 != 0 {
 			return "", syscall.EBUSY
 		}
@@ -234,7 +234,7 @@ func (r *Recorder) SetFeatures(f uint64) error {
 }
 
 func (r *Recorder) SetBackendFeatures(f uint64) error {
-	return r.do(verbSetBackendFeatures, -1, fmt.Sprintf("%#x", f), func() (string, error) {
+	return r.do(VerbSetBackendFeatures, -1, fmt.Sprintf("%#x", f), func() (string, error) {
 		if f&^r.BackendFeatures != 0 {
 			return "", syscall.EOPNOTSUPP
 		}
@@ -244,7 +244,7 @@ func (r *Recorder) SetBackendFeatures(f uint64) error {
 }
 
 func (r *Recorder) SetOwner() error {
-	return r.do(verbSetOwner, -1, "", func() (string, error) {
+	return r.do(VerbSetOwner, -1, "", func() (string, error) {
 		if r.owner {
 			return "", syscall.EBUSY
 		}
@@ -254,7 +254,7 @@ func (r *Recorder) SetOwner() error {
 }
 
 func (r *Recorder) SetStatus(s uint8) error {
-	return r.do(verbSetStatus, -1, fmt.Sprintf("%#02x", s), func() (string, error) {
+	return r.do(VerbSetStatus, -1, fmt.Sprintf("%#02x", s), func() (string, error) {
 		if s != 0 && r.status&^s != 0 {
 			return "", syscall.EINVAL
 		}
@@ -276,7 +276,7 @@ func (r *Recorder) inConfig(offset, n int) error {
 }
 
 func (r *Recorder) GetConfig(offset int, buf []byte) error {
-	return r.do(verbGetConfig, -1, fmt.Sprintf("offset %d length %d", offset, len(buf)), func() (string, error) {
+	return r.do(VerbGetConfig, -1, fmt.Sprintf("offset %d length %d", offset, len(buf)), func() (string, error) {
 		if err := r.inConfig(offset, len(buf)); err != nil {
 			return "", err
 		}
@@ -286,7 +286,7 @@ func (r *Recorder) GetConfig(offset int, buf []byte) error {
 }
 
 func (r *Recorder) SetConfig(offset int, data []byte) error {
-	return r.do(verbSetConfig, -1, fmt.Sprintf("offset %d %s", offset, hex.EncodeToString(data)), func() (string, error) {
+	return r.do(VerbSetConfig, -1, fmt.Sprintf("offset %d %s", offset, hex.EncodeToString(data)), func() (string, error) {
 		if err := r.inConfig(offset, len(data)); err != nil {
 			return "", err
 		}
@@ -296,7 +296,7 @@ func (r *Recorder) SetConfig(offset int, data []byte) error {
 }
 
 func (r *Recorder) SetConfigCall(fd int) error {
-	return r.do(verbSetConfigCall, -1, fdText(fd), func() (string, error) {
+	return r.do(VerbSetConfigCall, -1, fdText(fd), func() (string, error) {
 		r.configFD = fd
 		return "", nil
 	})
@@ -316,7 +316,7 @@ func (r *Recorder) vring(verb Verb, queue int, args string, run func(q *recorded
 }
 
 func (r *Recorder) SetVringNum(queue int, num uint32) error {
-	return r.vring(verbSetVringNum, queue, fmt.Sprintf("num %d", num), func(*recordedQueue) (string, error) {
+	return r.vring(VerbSetVringNum, queue, fmt.Sprintf("num %d", num), func(*recordedQueue) (string, error) {
 		if num == 0 || num&(num-1) != 0 || num > 32768 {
 			return "", syscall.EINVAL
 		}
@@ -325,7 +325,7 @@ func (r *Recorder) SetVringNum(queue int, num uint32) error {
 }
 
 func (r *Recorder) SetVringBase(queue int, base uint32) error {
-	return r.vring(verbSetVringBase, queue, fmt.Sprintf("base %#x", base), func(q *recordedQueue) (string, error) {
+	return r.vring(VerbSetVringBase, queue, fmt.Sprintf("base %#x", base), func(q *recordedQueue) (string, error) {
 		if base > 0xffff && r.accepted&(1<<34) == 0 {
 			return "", syscall.EINVAL
 		}
@@ -335,7 +335,7 @@ func (r *Recorder) SetVringBase(queue int, base uint32) error {
 }
 
 func (r *Recorder) GetVringBase(queue int) (base uint32, err error) {
-	err = r.vring(verbGetVringBase, queue, "", func(q *recordedQueue) (string, error) {
+	err = r.vring(VerbGetVringBase, queue, "", func(q *recordedQueue) (string, error) {
 		base = q.base
 		return fmt.Sprintf("%#x", base), nil
 	})
@@ -344,7 +344,7 @@ func (r *Recorder) GetVringBase(queue int) (base uint32, err error) {
 
 func (r *Recorder) SetVringAddr(queue int, a VringAddr) error {
 	args := fmt.Sprintf("desc %#x avail %#x used %#x", a.Desc, a.Avail, a.Used)
-	return r.vring(verbSetVringAddr, queue, args, func(*recordedQueue) (string, error) {
+	return r.vring(VerbSetVringAddr, queue, args, func(*recordedQueue) (string, error) {
 		if a.Avail%2 != 0 || a.Used%4 != 0 {
 			return "", syscall.EINVAL
 		}
@@ -353,25 +353,25 @@ func (r *Recorder) SetVringAddr(queue int, a VringAddr) error {
 }
 
 func (r *Recorder) SetVringKick(queue, fd int) error {
-	return r.vring(verbSetVringKick, queue, fdText(fd), func(*recordedQueue) (string, error) { return "", nil })
+	return r.vring(VerbSetVringKick, queue, fdText(fd), func(*recordedQueue) (string, error) { return "", nil })
 }
 
 func (r *Recorder) SetVringCall(queue, fd int) error {
-	return r.vring(verbSetVringCall, queue, fdText(fd), func(q *recordedQueue) (string, error) {
+	return r.vring(VerbSetVringCall, queue, fdText(fd), func(q *recordedQueue) (string, error) {
 		q.callFD = fd
 		return "", nil
 	})
 }
 
 func (r *Recorder) SetVringEnable(queue int, on bool) error {
-	return r.vring(verbSetVringEnable, queue, fmt.Sprint(on), func(q *recordedQueue) (string, error) {
+	return r.vring(VerbSetVringEnable, queue, fmt.Sprint(on), func(q *recordedQueue) (string, error) {
 		q.enabled = on
 		return "", nil
 	})
 }
 
 func (r *Recorder) Suspend() error {
-	return r.do(verbSuspend, -1, "", func() (string, error) {
+	return r.do(VerbSuspend, -1, "", func() (string, error) {
 		if r.BackendFeatures&FeatureSuspend == 0 {
 			return "", syscall.EOPNOTSUPP
 		}
@@ -394,7 +394,7 @@ func (r *Recorder) message(verb Verb, args string, run func() error) error {
 
 func (r *Recorder) UpdateIOTLB(iova uint64, mem []byte, perm Perm) error {
 	size := uint64(len(mem))
-	return r.message(verbUpdate, fmt.Sprintf("%s perm %d", rangeText(iova, size), perm), func() error {
+	return r.message(VerbUpdate, fmt.Sprintf("%s perm %d", rangeText(iova, size), perm), func() error {
 		if size == 0 {
 			return syscall.EINVAL
 		}
@@ -418,7 +418,7 @@ func (r *Recorder) UpdateIOTLB(iova uint64, mem []byte, perm Perm) error {
 }
 
 func (r *Recorder) InvalidateIOTLB(iova, size uint64) error {
-	return r.message(verbInvalidate, rangeText(iova, size), func() error {
+	return r.message(VerbInvalidate, rangeText(iova, size), func() error {
 		maps.DeleteFunc(r.mapped, func(have uint64, m mappedRange) bool {
 			return size != 0 && iova <= have+m.size-1 && have <= iova+size-1
 		})
@@ -427,11 +427,11 @@ func (r *Recorder) InvalidateIOTLB(iova, size uint64) error {
 }
 
 func (r *Recorder) BatchBegin() error {
-	return r.message(verbBatchBegin, "", func() error { r.batch = true; return nil })
+	return r.message(VerbBatchBegin, "", func() error { r.batch = true; return nil })
 }
 
 func (r *Recorder) BatchEnd() error {
-	return r.message(verbBatchEnd, "", func() error { r.batch = false; return nil })
+	return r.message(VerbBatchEnd, "", func() error { r.batch = false; return nil })
 }
 
 // Close drops all mappings, as closing the character device does.

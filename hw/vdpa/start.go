@@ -221,7 +221,7 @@ func (d *Device) setStatus(s uint8) error {
 	}
 	if got != s {
 		return &OpError{
-			Verb: verbSetStatus, Device: d.vhostdev, Queue: -1, Detail: fmt.Sprintf("%#02x", s),
+			Verb: VerbSetStatus, Device: d.vhostdev, Queue: -1, Detail: fmt.Sprintf("%#02x", s),
 			Err: fmt.Errorf("status is %#02x", got),
 		}
 	}
