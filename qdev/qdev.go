@@ -47,6 +47,8 @@ type Host struct {
 	// Events takes what clients are told.
 	Events EventSink
 	Run    RunState
+	// Guest takes what a guest asks of its machine. Nil ignores it.
+	Guest GuestActions
 	Boot   *BootOrder
 	Types  *qom.Registry
 	// Globals are the -global settings, in order.
@@ -69,6 +71,20 @@ type Host struct {
 // EventSink takes events for QMP clients. data is nil or a struct with
 // qapi tags. It never blocks.
 type EventSink interface{ Post(event string, data any) }
+
+// GuestActions is what a guest asks of its machine by way of a device. The
+// transition follows later; vCPUs stop before they go on. Called with the VM
+// lock held, from within the guest's access.
+type GuestActions interface {
+	GuestReset()
+	GuestPoweroff()
+	// GuestPanicked does what -action panic= says. GuestCrashLoaded tells
+	// clients that a kernel for the time after a crash has taken over.
+	GuestPanicked()
+	GuestCrashLoaded()
+	// GuestExit ends the process with a status.
+	GuestExit(status int)
+}
 
 // RunState tells devices whether the guest runs.
 type RunState interface {
