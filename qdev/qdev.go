@@ -49,8 +49,8 @@ type Host struct {
 	Run    RunState
 	// Guest takes what a guest asks of its machine. Nil ignores it.
 	Guest GuestActions
-	Boot   *BootOrder
-	Types  *qom.Registry
+	Boot  *BootOrder
+	Types *qom.Registry
 	// Globals are the -global settings, in order.
 	Globals []*Global
 
@@ -108,6 +108,8 @@ type Class struct {
 	NotUserCreatable bool
 	// NotHotpluggable keeps it from device_add once the machine runs.
 	NotHotpluggable bool
+	// Unmigratable blocks the migration of a VM that has the device.
+	Unmigratable bool
 	// FWName is the device's name in firmware paths; "" takes the type's.
 	FWName string
 }
