@@ -22,6 +22,15 @@ func (v *VM) registerCommands() {
 	v.registerQOM()
 	v.registerQdev()
 	v.registerChar()
+	v.registerMemory()
+	v.registerCPUs()
+	v.registerBlock()
+	v.registerNet()
+	v.registerUI()
+	v.registerPCI()
+	v.registerTrace()
+	v.registerAction()
+	v.registerMigration()
 	v.registerHMP()
 }
 

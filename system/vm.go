@@ -85,17 +85,18 @@ type VM struct {
 
 	root, objects, chardevObjects qom.Object
 
-	run      runControl
-	changing bool          // a transition is under way
-	changed  sync.Cond     // on mu: changing became false, or ending true
-	ending   bool          // the VM goes down: no command or transition begins
-	pausing  bool          // vCPUs were asked to pause
-	pause    chan struct{} // closed while pausing
-	req      requests
-	action   cli.Action
-	wake     chan struct{} // capacity 1: serve has something to do
-	started  chan struct{} // closed when Run has brought the VM to its first state
-	aborted  atomic.Bool   // a signal came before that
+	run       runControl
+	changing  bool          // a transition is under way
+	changed   sync.Cond     // on mu: changing became false, or ending true
+	ending    bool          // the VM goes down: no command or transition begins
+	pausing   bool          // vCPUs were asked to pause
+	pause     chan struct{} // closed while pausing
+	req       requests
+	action    cli.Action
+	migration migrationState
+	wake      chan struct{} // capacity 1: serve has something to do
+	started   chan struct{} // closed when Run has brought the VM to its first state
+	aborted   atomic.Bool   // a signal came before that
 
 	qtest   *qtest.Server // nil for none
 	cleanup []func()

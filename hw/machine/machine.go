@@ -103,6 +103,8 @@ type Class struct {
 	Dies        bool   // -smp dies= is supported
 	ACPI        bool
 	HotplugCPUs bool
+	// WakeupSuspend tells that a guest may sleep (S3) and be woken.
+	WakeupSuspend bool
 	// NoSerial tells that -serial has no default.
 	NoSerial bool
 	// SplitIRQChip is the default of kernel-irqchip.

@@ -1,0 +1,78 @@
+package system
+
+import (
+	"slices"
+
+	"github.com/gqemu/gqemu/qapi"
+	"github.com/gqemu/gqemu/qdev"
+)
+
+// RxFilterInfo is one entry of query-rx-filter. Only network cards of the
+// program's own have a filter that it can see; there are none.
+type RxFilterInfo struct {
+	Name        string `qapi:"name"`
+	Promiscuous bool   `qapi:"promiscuous"`
+	MainMAC     string `qapi:"main-mac"`
+}
+
+type rxFilterArgs struct {
+	Name *string `qapi:"name,optional"`
+}
+
+type setLinkArgs struct {
+	Name string `qapi:"name"`
+	Up   bool   `qapi:"up"`
+}
+
+type netdevDelArgs struct {
+	ID string `qapi:"id"`
+}
+
+// netdevArgs is what netdev_add takes of every backend; each has members of
+// its own in QEMU.
+type netdevArgs struct {
+	Type netClientDriver `qapi:"type"`
+	ID   string          `qapi:"id"`
+}
+
+type netClientDriver string
+
+func (netClientDriver) QAPIName() string { return "NetClientDriver" }
+
+// QAPIEnum lists QEMU 8.2's. They are known, so that clients are told what is
+// missing.
+func (netClientDriver) QAPIEnum() []string {
+	return []string{"none", "nic", "user", "tap", "l2tpv3", "socket", "stream", "dgram", "vde", "bridge", "hubport",
+		"netmap", "vhost-user", "vhost-vdpa"}
+}
+
+// registerNet adds commands of QAPI module net. A vDPA device brings its
+// network along, so there are no backends.
+func (v *VM) registerNet() {
+	register(v, "query-rx-filter", func(a rxFilterArgs) ([]RxFilterInfo, error) {
+		if a.Name != nil {
+			return nil, qapi.Errorf("invalid net client name: %s", *a.Name)
+		}
+		return []RxFilterInfo{}, nil
+	})
+	register(v, "set_link", func(a setLinkArgs) (none, error) { return none{}, &qdev.NotFoundError{ID: a.Name} })
+	register(v, "netdev_del", func(a netdevDelArgs) (none, error) { return none{}, &qdev.NotFoundError{ID: a.ID} },
+		qapi.AllowPreconfig())
+	register(v, "netdev_add", func(args map[string]any) (none, error) {
+		// The rest belongs to a backend, which would check it.
+		for _, name := range []string{"type", "id"} {
+			val, ok := args[name]
+			if !ok {
+				return none{}, qapi.Errorf("Parameter '%s' is missing", name)
+			}
+			s, ok := val.(string)
+			if !ok {
+				return none{}, qapi.Errorf("Invalid parameter type for '%s', expected: string", name)
+			}
+			if name == "type" && !slices.Contains(netClientDriver.QAPIEnum(""), s) {
+				return none{}, qapi.Errorf("Parameter 'type' does not accept value '%s'", s)
+			}
+		}
+		return none{}, qapi.Errorf("network backend '%s' is not compiled into this binary", args["type"])
+	}, qapi.RawArgs[netdevArgs](), qapi.AllowPreconfig())
+}
