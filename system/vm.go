@@ -295,6 +295,22 @@ func (v *VM) Run() {
 	}
 }
 
+// unrealizeAll takes all devices off the main bus. Where the accelerator does
+// not follow the address spaces, they are worked out once instead of for each
+// region that goes.
+func (v *VM) unrealizeAll() error {
+	all := func() error {
+		for _, d := range v.host.SysBus.Devices() {
+			qdev.Unrealize(d)
+		}
+		return nil
+	}
+	if v.acc != nil && v.acc.Memory() == nil && v.acc.IO() == nil {
+		return v.host.Map.Update(all)
+	}
+	return all()
+}
+
 // Close takes the VM down in the order that its parts depend on each other:
 // no guest code, then no device (a vDPA device does DMA until it is closed),
 // then clients, then the accelerator's memory slots, then RAM. It is called
@@ -316,9 +332,7 @@ func (v *VM) Close() {
 		}
 	}
 	if v.host != nil && v.host.SysBus != nil {
-		for _, d := range v.host.SysBus.Devices() {
-			qdev.Unrealize(d)
-		}
+		v.check(v.unrealizeAll())
 	}
 	v.releaseObjects()
 	v.mu.Unlock()

@@ -51,7 +51,10 @@ func accelerators() []system.Accelerator {
 		{Name: "kvm", Title: "KVM", IRQChip: true, New: func(a system.AccelArgs) (accel.VM, error) {
 			return kvm.New(kvm.Options{IRQChip: a.IRQChip, Pins: a.Pins}, a.Handler, a.Lock, a.Log)
 		}},
-		{Name: "qtest", Title: "QTest", New: func(system.AccelArgs) (accel.VM, error) { return qtest.New(), nil }},
+		{Name: "qtest", Title: "QTest", New: func(system.AccelArgs) (accel.VM, error) {
+			oneProcessor()
+			return qtest.New(), nil
+		}},
 	}
 }
 
