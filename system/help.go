@@ -50,7 +50,7 @@ func machineHelp(w io.Writer, types *qom.Registry, name string) {
 	var infos []cli.MachineInfo
 	for _, t := range list {
 		if c := machine.ClassOf(t); c != nil {
-			infos = append(infos, cli.MachineInfo{Name: c.Name, Alias: c.Alias, Description: c.Desc})
+			infos = append(infos, cli.MachineInfo{Name: c.Name, Alias: c.Alias, Description: c.Desc, Default: c.Default})
 		}
 	}
 	_ = cli.PrintMachines(w, infos)

@@ -15,6 +15,7 @@ const (
 	CauseHostSignal    Cause = "host-signal"
 	CauseGuestShutdown Cause = "guest-shutdown"
 	CauseGuestReset    Cause = "guest-reset"
+	CauseGuestPanic    Cause = "guest-panic"
 )
 
 // QAPIName is the name of the type in the QMP schema.
@@ -37,6 +38,8 @@ type requests struct {
 	reset     Cause
 	powerdown bool
 	failed    bool // a vCPU met an internal error
+	panicked  bool // the guest did, and shall stop
+	status    int  // what the process ends with
 }
 
 // ShutdownEvent is the data of SHUTDOWN and RESET.
@@ -107,10 +110,17 @@ func (v *VM) serve() {
 		v.req.failed = false
 		v.check(v.stop(StateInternalError))
 	}
+	if v.req.panicked {
+		v.req.panicked = false
+		v.check(v.stop(StateGuestPanicked))
+	}
 	if c := v.req.shutdown; c != "" {
 		v.req.shutdown = ""
 		v.post("SHUTDOWN", &ShutdownEvent{Guest: c.byGuest(), Reason: c})
 		if v.action.Shutdown != "pause" {
+			if c == CauseGuestPanic && v.action.Panic == "exit-failure" {
+				v.req.status = 1
+			}
 			v.finish()
 			v.wakeMain()
 			return

@@ -17,6 +17,7 @@ const (
 	StatePaused        RunState = "paused"
 	StateShutdown      RunState = "shutdown"
 	StateInternalError RunState = "internal-error"
+	StateGuestPanicked RunState = "guest-panicked"
 )
 
 // QAPIName is the name of the type in the QMP schema.
@@ -32,9 +33,10 @@ func (RunState) QAPIEnum() []string {
 // transitions says which state may follow which.
 var transitions = map[RunState][]RunState{
 	StatePrelaunch:     {StateRunning, StateInternalError},
-	StateRunning:       {StatePaused, StateShutdown, StateInternalError},
+	StateRunning:       {StatePaused, StateShutdown, StateInternalError, StateGuestPanicked},
 	StatePaused:        {StateRunning, StatePrelaunch, StateInternalError},
 	StateShutdown:      {StatePrelaunch, StateInternalError},
+	StateGuestPanicked: {StateRunning, StatePrelaunch, StateShutdown, StateInternalError},
 	StateInternalError: {StatePrelaunch},
 }
 

@@ -118,6 +118,9 @@ func (v *VM) printStartError(err error) {
 func (v *VM) createMachine() error {
 	m := &v.cfg.Machine
 	t := v.machineType(m.Type)
+	if !m.HasType {
+		t = v.defaultMachine()
+	}
 	if t == nil {
 		if !m.HasType {
 			return &cli.DescError{Desc: "No machine specified, and there is no default",
@@ -148,6 +151,16 @@ func (v *VM) checkVGA() error {
 func (v *VM) machineType(name string) *qom.Type {
 	for _, t := range v.env.Types.List("machine", false) {
 		if c := machine.ClassOf(t); c != nil && name != "" && (c.Name == name || c.Alias == name) {
+			return t
+		}
+	}
+	return nil
+}
+
+// defaultMachine is the type that is taken when none was asked for.
+func (v *VM) defaultMachine() *qom.Type {
+	for _, t := range v.env.Types.List("machine", false) {
+		if c := machine.ClassOf(t); c != nil && c.Default {
 			return t
 		}
 	}
@@ -206,6 +219,7 @@ func (v *VM) initMachine() error {
 	c := v.machine.Common()
 	b := &machine.Board{
 		Host: v.host, Accel: v.acc, SMP: c.SMP, Power: v, UUID: v.cfg.UUID, NoGraphic: v.cfg.Nographic,
+		Paused: v.cfg.Paused,
 	}
 	if v.cfg.HasCPU {
 		if v.cfg.CPU == "" {

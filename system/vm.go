@@ -211,7 +211,7 @@ func (v *VM) addMachine(t *qom.Type) error {
 		return c, err
 	}
 	h := &qdev.Host{
-		Lock: v, Log: v.env.Log, Chardevs: v.chardevs, Report: v.report, Events: v, Run: &v.run, Await: v.await,
+		Lock: v, Log: v.env.Log, Chardevs: v.chardevs, Report: v.report, Events: v, Run: &v.run, Await: v.await, Guest: v,
 		OpenFD: v.openFD,
 		Boot:   &qdev.BootOrder{}, Types: types, Root: v.root,
 		Map:    &memory.Map{},

@@ -82,5 +82,5 @@ func run(argv []string) int {
 	}
 	daemon.ready()
 	vm.Run()
-	return 0
+	return vm.ExitStatus()
 }

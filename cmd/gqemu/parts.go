@@ -11,9 +11,11 @@ import (
 	"github.com/gqemu/gqemu/hw/char"
 	"github.com/gqemu/gqemu/hw/i386"
 	"github.com/gqemu/gqemu/hw/i386/cpu"
+	"github.com/gqemu/gqemu/hw/input"
 	"github.com/gqemu/gqemu/hw/intc"
 	"github.com/gqemu/gqemu/hw/isa"
 	"github.com/gqemu/gqemu/hw/machine"
+	"github.com/gqemu/gqemu/hw/misc"
 	"github.com/gqemu/gqemu/hw/nvram"
 	"github.com/gqemu/gqemu/hw/rtc"
 	"github.com/gqemu/gqemu/hw/timer"
@@ -34,7 +36,9 @@ func newTypes() *qom.Registry {
 	isa.RegisterTypes(r)
 	acpi.RegisterTypes(r)
 	char.RegisterTypes(r)
+	input.RegisterTypes(r)
 	intc.RegisterTypes(r)
+	misc.RegisterTypes(r)
 	nvram.RegisterTypes(r)
 	rtc.RegisterTypes(r)
 	timer.RegisterTypes(r)

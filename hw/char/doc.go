@@ -1,5 +1,5 @@
 // Package char holds serial ports: the 16550A UART and the ISA port around
-// it.
+// it; and the debug console.
 package char
 
 import "github.com/gqemu/gqemu/qom"
@@ -9,4 +9,5 @@ import "github.com/gqemu/gqemu/qom"
 func RegisterTypes(r *qom.Registry) {
 	registerUART(r)
 	registerISASerial(r)
+	registerDebugConsole(r)
 }

@@ -33,6 +33,8 @@ type Machine struct {
 	// Posted and State stand behind Host.Events and Host.Run.
 	Posted *Events
 	State  *RunState
+	// Asked stands behind Host.Guest.
+	Asked *Guest
 
 	mu sync.Mutex
 }
@@ -50,7 +52,7 @@ func New(t testing.TB, register ...func(*qom.Registry)) *Machine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &Machine{T: t, RAM: ram, IRQ: newInterrupts(), Posted: &Events{}, State: &RunState{running: true}}
+	m := &Machine{T: t, RAM: ram, IRQ: newInterrupts(), Posted: &Events{}, State: &RunState{running: true}, Asked: &Guest{}}
 	system := memory.NewContainer("system", memory.MaxSize)
 	ports := memory.NewContainer("io", 0x10000)
 	spaces := &memory.Map{}
@@ -67,6 +69,7 @@ func New(t testing.TB, register ...func(*qom.Registry)) *Machine {
 		Chardevs:   &chardev.Registry{},
 		Events:     m.Posted,
 		Run:        m.State,
+		Guest:      m.Asked,
 		Boot:       &qdev.BootOrder{},
 		Types:      types,
 	}

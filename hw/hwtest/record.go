@@ -2,6 +2,7 @@ package hwtest
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -212,3 +213,29 @@ func (r *RunState) Set(running bool) error {
 
 // Hooks counts those that OnChange has to tell.
 func (r *RunState) Hooks() int { return len(r.hooks) }
+
+// Guest records what devices ask of the machine on the guest's behalf.
+type Guest struct{ asked []string }
+
+// Take lists what was asked since the last call: "reset", "poweroff",
+// "panicked", "crashloaded" and "exit N".
+func (g *Guest) Take() []string {
+	out := g.asked
+	g.asked = nil
+	return out
+}
+
+// GuestReset is part of qdev.GuestActions.
+func (g *Guest) GuestReset() { g.asked = append(g.asked, "reset") }
+
+// GuestPoweroff is part of qdev.GuestActions.
+func (g *Guest) GuestPoweroff() { g.asked = append(g.asked, "poweroff") }
+
+// GuestPanicked is part of qdev.GuestActions.
+func (g *Guest) GuestPanicked() { g.asked = append(g.asked, "panicked") }
+
+// GuestCrashLoaded is part of qdev.GuestActions.
+func (g *Guest) GuestCrashLoaded() { g.asked = append(g.asked, "crashloaded") }
+
+// GuestExit is part of qdev.GuestActions.
+func (g *Guest) GuestExit(status int) { g.asked = append(g.asked, fmt.Sprintf("exit %d", status)) }

@@ -1,14 +1,11 @@
 package i386
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/hw/acpi"
-	"github.com/gqemu/gqemu/hw/i386/boot"
 	"github.com/gqemu/gqemu/hw/intc"
-	"github.com/gqemu/gqemu/hw/nvram"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 )
@@ -83,7 +80,7 @@ func (m *Microvm) initISA() error {
 	inKernel := m.irqchip == accel.IRQChipOn
 	if m.pic != "off" && !inKernel {
 		var err error
-		if m.pics, err = intc.NewPICPair(h, bus); err != nil {
+		if m.pics, err = intc.NewPICPair(h, bus, nil); err != nil {
 			return err
 		}
 	}
@@ -94,56 +91,19 @@ func (m *Microvm) initISA() error {
 	}
 	// KVM guests have kvmclock: by default the RTC is for the others.
 	if m.rtc == "on" || m.rtc == "auto" && m.board.Accel.Name() != "kvm" {
-		_, err := h.Create("mc146818rtc", bus, func(d qdev.Device) error {
-			return qom.Set(d, "base_year", qom.JSON(int64(2000)))
-		})
-		if err != nil {
+		if _, err := m.newRTC(bus, nil); err != nil {
 			return err
 		}
 		m.hasRTC = true
 	}
 	if m.isaSerial {
-		return m.initSerial(bus)
+		// As in QEMU, further -serial have no device.
+		return m.initSerial(bus, 1)
 	}
 	return nil
 }
 
-// initSerial makes the one port there is. As in QEMU, further -serial have no
-// device.
-func (m *Microvm) initSerial(bus *qdev.Bus) error {
-	if len(m.board.Serials) == 0 || m.board.Serials[0] == "" {
-		return nil
-	}
-	_, err := m.host.Create("isa-serial", bus, func(d qdev.Device) error {
-		return qom.Set(d, "chardev", qom.JSON(m.board.Serials[0]))
-	})
-	m.serial = err == nil
-	return err
-}
-
 func (m *Microvm) initFwCfg() error {
-	d, err := m.host.NewSysBus("fw_cfg_io", func(d qdev.Device) error { return qom.AddChild(m, "fw_cfg", d) })
-	if err != nil {
-		return err
-	}
-	f := d.(*nvram.FwCfg)
-	smp := m.board.SMP
-	var noGraphic uint16
-	if m.board.NoGraphic {
-		noGraphic = 1
-	}
-	// Firmware reserves what it needs of it itself.
-	ram := []boot.Range{{Size: m.lowRAM(), Type: boot.E820RAM}}
-	if rest := m.board.RAM.Size() - m.lowRAM(); rest > 0 {
-		ram = append(ram, boot.Range{Addr: above4G, Size: rest, Type: boot.E820RAM})
-	}
-	return errors.Join(
-		f.AddFile("etc/e820", boot.EncodeE820(ram)),
-		f.AddBytes(nvram.KeyUUID, m.board.UUID[:]),
-		f.AddUint16(nvram.KeyNoGraphic, noGraphic),
-		f.AddUint16(nvram.KeyNBCPUs, uint16(smp.CPUs)),
-		f.AddUint16(nvram.KeyMaxCPUs, uint16(smp.MaxCPUs)),
-		f.AddUint64(nvram.KeyRAMSize, m.board.RAM.Size()),
-		f.AddUint32(nvram.KeyIRQ0Override, 1),
-	)
+	_, err := m.newFwCfg(m, m.lowRAM(), m.board.SMP.MaxCPUs)
+	return err
 }

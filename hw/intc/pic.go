@@ -49,8 +49,9 @@ const cascade = 1 << 2 // the master's pin that the slave is on
 type PICPair struct{ Master, Slave *PIC }
 
 // NewPICPair puts the two PICs of a PC on an ISA bus: ports 0x20 and 0xa0,
-// ELCR at 0x4d0 and 0x4d1. Their output is the machine's ExtINT.
-func NewPICPair(h *qdev.Host, bus *qdev.Bus) (*PICPair, error) {
+// ELCR at 0x4d0 and 0x4d1. Their output is the machine's ExtINT. place, if not
+// nil, is called for each before it is realized.
+func NewPICPair(h *qdev.Host, bus *qdev.Bus, place func(qdev.Device) error) (*PICPair, error) {
 	var pair PICPair
 	for _, c := range []struct {
 		to   **PIC
@@ -61,6 +62,9 @@ func NewPICPair(h *qdev.Host, bus *qdev.Bus) (*PICPair, error) {
 		d, err := h.Create("isa-i8259", bus, func(d qdev.Device) error {
 			p := d.(*PIC)
 			p.ioBase, p.elcrAddr, p.elcrMask, p.master = c.base, c.elcr, c.mask, c.base == 0x20
+			if place != nil {
+				return place(d)
+			}
 			return nil
 		})
 		if err != nil {

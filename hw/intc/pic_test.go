@@ -23,7 +23,7 @@ func newPICs(t testing.TB) pics {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := intc.NewPICPair(m.Host, bridge.ISA())
+	pair, err := intc.NewPICPair(m.Host, bridge.ISA(), nil)
 	if err != nil {
 		t.Fatal(err)
 	}

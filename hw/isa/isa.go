@@ -36,6 +36,8 @@ func New(h *qdev.Host, irqs []*qdev.IRQ) (*Bridge, error) {
 // ISA is the bus that the bridge provides.
 func (b *Bridge) ISA() *qdev.Bus { return b.bus }
 
+func (b *Bridge) isaLine(n uint64) *qdev.IRQ { return b.irqs[n] }
+
 // SetIRQ leads a line somewhere else. Devices realized before keep the old
 // end.
 func (b *Bridge) SetIRQ(n int, irq *qdev.IRQ) { b.irqs[n] = irq }
@@ -101,11 +103,11 @@ func (d *Device) Line(n uint64) (*qdev.IRQ, error) {
 	if d.Bus() == nil {
 		return nil, nil
 	}
-	b, ok := d.Bus().Owner().(*Bridge)
+	b, ok := d.Bus().Owner().(interface{ isaLine(n uint64) *qdev.IRQ })
 	if !ok {
 		return nil, nil
 	}
-	return b.irqs[n], nil
+	return b.isaLine(n), nil
 }
 
 // RegisterTypes adds the bus, its bridge and the type its devices derive
@@ -119,4 +121,6 @@ func RegisterTypes(r *qom.Registry) {
 			NotUserCreatable: true, NotHotpluggable: true},
 	})
 	r.Register(qom.Type{Name: "isa-device", Parent: "device", Abstract: true, Class: &qdev.Class{BusType: "ISA"}})
+	registerICH9(r)
+	registerDMA(r)
 }

@@ -157,4 +157,5 @@ func RegisterTypes(r *qom.Registry) {
 		},
 	})
 	r.Register(qom.Type{Name: "isa-pit", Parent: "pit-common", New: func() qom.Object { return new(PIT) }})
+	registerSpeaker(r)
 }

@@ -46,3 +46,9 @@ func (t topology) apicID(p place) uint32 {
 	return uint32(p.socket)<<t.pkgShift() | uint32(p.die)<<t.dieShift() |
 		uint32(p.core)<<t.coreShift() | uint32(p.thread)
 }
+
+// APICIDLimit is one more than the highest APIC id of a topology.
+func APICIDLimit(smp machine.SMP) int {
+	t := newTopology(smp)
+	return int(t.apicID(t.at(max(smp.MaxCPUs, 1)-1))) + 1
+}
