@@ -124,9 +124,13 @@ func (v *VCPU) service() todo {
 			v.run.set(immediateExit)
 			return finishOnly
 		default:
-			v.parked = true
-			vm.settle()
-			vm.cond.Broadcast()
+			// Told once: vCPUs that told each other at each turn would keep
+			// each other awake for as long as the VM is paused.
+			if !v.parked {
+				v.parked = true
+				vm.settle()
+				vm.cond.Broadcast()
+			}
 			vm.cond.Wait()
 		}
 	}

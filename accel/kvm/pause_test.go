@@ -1,6 +1,8 @@
 package kvm
 
 import (
+	"bytes"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -288,6 +290,43 @@ func TestGuestWithoutCodeFailsWithItsRegisters(t *testing.T) {
 	}
 	m.vm.RequestPause()
 	m.vm.WaitPaused()
+}
+
+// A paused VM may stand for days: its vCPUs sleep, however many they are. Both
+// before the first resume and after a pause.
+func TestPausedVCPUsUseNoTime(t *testing.T) {
+	m := newMachine(t, accel.IRQChipSplit)
+	m.boot(spin...)
+	for i := range 3 {
+		m.real(m.cpu(1 + i))
+	}
+	idle := func(when string) {
+		t.Helper()
+		// What the vCPUs' own threads have used, so that nothing else counts.
+		used := func() (ticks int) {
+			for _, v := range m.vm.vcpus {
+				b, err := os.ReadFile(fmt.Sprintf("/proc/self/task/%d/stat", v.threadID))
+				m.check(err)
+				f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+				for _, n := range f[11:13] { // utime and stime in 1/100 s
+					k, err := strconv.Atoi(n)
+					m.check(err)
+					ticks += k
+				}
+			}
+			return ticks
+		}
+		before := used()
+		time.Sleep(300 * time.Millisecond)
+		if ticks := used() - before; ticks > 5 {
+			t.Errorf("%s: vCPUs used %d ms of 300 ms", when, 10*ticks)
+		}
+	}
+	idle("before the first resume")
+	m.vm.Resume()
+	time.Sleep(10 * time.Millisecond)
+	m.pause()
+	idle("paused")
 }
 
 func TestGuestTimeStandsWhilePaused(t *testing.T) {
