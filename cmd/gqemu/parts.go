@@ -20,6 +20,7 @@ import (
 	"github.com/gqemu/gqemu/hw/rtc"
 	"github.com/gqemu/gqemu/hw/timer"
 	"github.com/gqemu/gqemu/hw/vdpa"
+	"github.com/gqemu/gqemu/hw/vdpa/sim"
 	"github.com/gqemu/gqemu/hw/virtio"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
@@ -44,6 +45,7 @@ func newTypes() *qom.Registry {
 	timer.RegisterTypes(r)
 	virtio.RegisterTypes(r)
 	vdpa.RegisterTypes(r)
+	sim.RegisterTypes(r)
 	cpu.RegisterTypes(r)
 	i386.RegisterTypes(r)
 	return r

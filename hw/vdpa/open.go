@@ -9,18 +9,53 @@ import (
 
 	"github.com/gqemu/gqemu/internal/errno"
 	"github.com/gqemu/gqemu/qdev"
+	"github.com/gqemu/gqemu/qom"
 )
 
 // OpenFunc makes a Backend of what the property vhostdev names. Errors have
 // QEMU's texts.
 type OpenFunc func(h *qdev.Host, vhostdev string) (Backend, error)
 
+// Provider is an object that vhostdev= names by its path in the composition
+// tree, as in vhostdev=/objects/d0.
+type Provider interface {
+	// OpenVDPA gives the device to one user, until he closes it; EBUSY while
+	// there is one. The VM lock is held.
+	OpenVDPA() (Backend, error)
+}
+
+// objectPrefix begins the paths of objects that users made.
+const objectPrefix = "/objects/"
+
+// openObject opens what is not a file but an object.
+func openObject(h *qdev.Host, path string) (Backend, error) {
+	var o qom.Object
+	if h.Root != nil {
+		o, _ = qom.Resolve(h.Root, path, "")
+	}
+	if o == nil {
+		return nil, fmt.Errorf("Could not open '%s': there is no such object", path)
+	}
+	p, ok := o.(Provider)
+	if !ok {
+		return nil, fmt.Errorf("Could not open '%s': an object of type '%s' is not a vDPA device", path, o.QOM().TypeName())
+	}
+	b, err := p.OpenVDPA()
+	if err != nil {
+		return nil, &wordedError{fmt.Sprintf("Could not open '%s': %s", path, errno.Text(err)), err}
+	}
+	return b, nil
+}
+
 // fdsetPrefix stands before the number of a set of inherited descriptors.
 const fdsetPrefix = "/dev/fdset/"
 
-// Open opens a vhost-vdpa character device, or takes one from a set of
-// descriptors that the machine holds.
+// Open opens a vhost-vdpa character device, takes one from a set of
+// descriptors that the machine holds, or opens an object that simulates one.
 func Open(h *qdev.Host, vhostdev string) (Backend, error) {
+	if strings.HasPrefix(vhostdev, objectPrefix) {
+		return openObject(h, vhostdev)
+	}
 	fd, err := openFD(h, vhostdev)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,201 @@
+package sim
+
+import (
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/rs/zerolog"
+
+	"github.com/gqemu/gqemu/hw/vdpa"
+	"github.com/gqemu/gqemu/hw/virtio"
+	"github.com/gqemu/gqemu/hw/virtio/vring"
+	"github.com/gqemu/gqemu/internal/sys"
+)
+
+// model is a kind of device.
+type model interface {
+	deviceID() uint32
+	features() uint64
+	queueMax() uint16
+	// groups gives the group of each queue. Every group has an address space
+	// it can be given to.
+	groups() []int
+	// config is the configuration space. Guarded by device.mu, as is what
+	// setConfig writes; the range is within the space.
+	config() []byte
+	setConfig(offset int, data []byte)
+	// serve takes one chain of queue n, which is q, and tells whether there
+	// was one. An error is q's. device.io is held.
+	serve(d *device, n int, q *vring.Queue) (worked bool, err error)
+}
+
+// device is an opened simulator, a vdpa.Backend.
+//
+// io is held while a request is processed and by calls that change what the
+// device works on; mu guards what other calls look at, so that those never
+// wait for a disk. io is taken before mu. What both are held for when it is
+// written may be read under either.
+type device struct {
+	name  string
+	model model
+	log   zerolog.Logger
+	// errors counts rings that drivers broke.
+	errors *atomic.Uint64
+	free   func() // the device can be opened again
+
+	poll *poller
+	wake *sys.Eventfd // look at all queues
+	stop atomic.Bool
+	done chan struct{} // the goroutine has ended
+
+	io     sync.Mutex
+	spaces []*iotlb // by ASID
+	asid   []int    // by group
+	groups []int    // by queue
+	queues []queue
+	batch  int // ASID of the batch under way, -1 for none
+	// suspended holds until a reset.
+	suspended bool
+
+	mu       sync.Mutex
+	configFD int
+	closed   bool   // both
+	owner    bool   // both
+	status   uint8  // both
+	accepted uint64 // both
+}
+
+// queue is one virtqueue as the calls have set it up. Guarded by device.io.
+type queue struct {
+	num     uint32
+	base    uint16
+	addr    vdpa.VringAddr
+	enabled bool
+	kick    int // eventfds of our own, -1 for none
+	call    int
+	// ring is the queue while it is served; a queue that was never looked at,
+	// is not enabled or is suspended has none.
+	ring *vring.Queue
+	// broken is a ring that cannot be served until the queue is set up anew.
+	broken bool
+}
+
+// wakeTag is what the poller calls device.wake. Other tags are queues.
+const wakeTag = -1
+
+// newDevice makes a device and starts its goroutine. free is called when it
+// is closed.
+func newDevice(name string, m model, log zerolog.Logger, errors *atomic.Uint64, free func()) (*device, error) {
+	d := &device{
+		name: name, model: m, log: log, errors: errors, free: free,
+		done: make(chan struct{}), batch: -1, configFD: -1, groups: m.groups(),
+	}
+	for _, g := range d.groups {
+		d.queues = append(d.queues, queue{kick: -1, call: -1})
+		for len(d.asid) <= g {
+			d.asid, d.spaces = append(d.asid, 0), append(d.spaces, &iotlb{})
+		}
+	}
+	d.reset()
+	var err error
+	if d.poll, err = newPoller(); err != nil {
+		return nil, err
+	}
+	if d.wake, err = sys.NewEventfd(); err != nil {
+		d.poll.close()
+		return nil, err
+	}
+	if err := d.poll.add(d.wake.FD(), wakeTag); err != nil {
+		d.poll.close()
+		d.wake.Close()
+		return nil, err
+	}
+	go d.work()
+	return d, nil
+}
+
+// Close is part of vdpa.Backend. It waits for the request under way.
+func (d *device) Close() error {
+	d.io.Lock()
+	d.mu.Lock()
+	again := d.closed
+	d.closed = true
+	d.mu.Unlock()
+	d.io.Unlock()
+	if again {
+		return nil
+	}
+	d.stop.Store(true)
+	_ = d.wake.Signal()
+	<-d.done
+	d.poll.close()
+	d.wake.Close()
+	for i := range d.queues {
+		closeFD(d.queues[i].kick)
+		closeFD(d.queues[i].call)
+	}
+	closeFD(d.configFD)
+	d.spaces = nil
+	d.free()
+	return nil
+}
+
+// reset is what status 0 does. What the caller has bound and mapped stays,
+// but for the interrupts' eventfds. io and mu are held, or nobody else knows
+// the device yet.
+func (d *device) reset() {
+	for i := range d.queues {
+		q := &d.queues[i]
+		closeFD(q.call)
+		*q = queue{num: uint32(d.model.queueMax()), kick: q.kick, call: -1}
+	}
+	d.status, d.accepted, d.suspended = 0, 0, false
+}
+
+// ring is queue n if it is to be served now. io is held.
+func (d *device) ring(n int) *vring.Queue {
+	q := &d.queues[n]
+	if d.closed || d.suspended || d.status&uint8(virtio.StatusDriverOK) == 0 || !q.enabled || q.broken {
+		return nil
+	}
+	if q.ring != nil {
+		return q.ring
+	}
+	has := func(bit int) bool { return d.accepted>>bit&1 != 0 }
+	err := error(syscall.EINVAL)
+	if q.num <= 1<<15 {
+		q.ring, err = vring.New(d.spaces[d.asid[d.groups[n]]], vring.Config{
+			Num: uint16(q.num), Desc: q.addr.Desc, Avail: q.addr.Avail, Used: q.addr.Used, Base: q.base,
+			Indirect: has(virtio.FeatureIndirectDesc), EventIdx: has(virtio.FeatureEventIdx),
+		})
+	}
+	if err != nil {
+		d.broke(n, err)
+		return nil
+	}
+	return q.ring
+}
+
+// settle takes a queue out of service; it goes on where it stood.
+func (q *queue) settle() {
+	if q.ring != nil {
+		q.base, q.ring = q.ring.Base(), nil
+	}
+}
+
+// broke notes that a driver broke queue n. It rests until it is set up anew.
+func (d *device) broke(n int, err error) {
+	d.queues[n].settle()
+	d.queues[n].broken = true
+	d.errors.Add(1)
+	d.log.Debug().Str("device", d.name).Int("queue", n).Err(err).Msg("vdpa-sim: guest error")
+}
+
+// interrupt tells the driver of queue n what was used, if it wants to know.
+// io is held.
+func (d *device) interrupt(n int) {
+	if q := &d.queues[n]; q.ring != nil && q.ring.ShouldInterrupt() {
+		signal(q.call)
+	}
+}

@@ -1,0 +1,34 @@
+// Package sim is vDPA devices inside the process: a block device on a file or
+// on memory, and a network device that loops what it is sent. They make
+// vhost-vdpa-device usable where there is neither hardware nor kernel module:
+//
+//	-object vdpa-sim-blk,id=d0,size=64M
+//	-device vhost-vdpa-device,vhostdev=/objects/d0
+//
+// An object is opened as a character device /dev/vhost-vdpa-N is, by one user
+// at a time, and gives a vdpa.Backend. That answers each call as the kernel's
+// simulators vdpa_sim_blk and vdpa_sim_net do, errnos included (Linux 6.1),
+// translates addresses by its own IOTLB, waits for kicks on the eventfds it is
+// given, signals those of its interrupts, and processes split rings on a
+// goroutine of its own, never under the VM lock.
+//
+// It differs from the kernel's simulators where those fall short:
+//
+//   - A kick that comes before DRIVER_OK, before the queue is enabled or while
+//     the device is suspended is not lost: a queue is looked at whenever it
+//     begins to be served. The kernel drops the kick.
+//   - Mapping pins nothing, so RLIMIT_MEMLOCK does not matter.
+//   - An invalidation of a part of a mapping drops all of that mapping, not
+//     what happens to be physically contiguous.
+//   - Mappings live until they are invalidated or the device is closed; the
+//     kernel's device forgets them at a reset, though its interface does not.
+//   - Features: indirect descriptors and the event index are offered too, more
+//     than one queue is not. Packed rings, in-order use and multiqueue are not
+//     offered.
+//   - Discard, write-zeroes and write requests may have several segments of
+//     any size within the capacity.
+//
+// A driver that breaks the rules of a ring stops that queue until it is reset,
+// as in the kernel. Calls that change what the device works on wait until the
+// request under way is done, a flush included.
+package sim
