@@ -31,7 +31,33 @@ type Config struct {
 	Monitors []MonitorOpt
 	Serials  []SerialOpt
 
-	AddFDs []AddFD // -add-fd
+	AddFDs   []AddFD // -add-fd
+	Drives   []DriveOpt
+	Networks []NetOpt
+	NUMA     []NUMAOpt
+	FwCfgs   []FwCfgOpt
+	// Parallels are like Serials, for -parallel.
+	Parallels  []SerialOpt
+	Debugcons  []SerialOpt // the chardev "debugcon"; the device is in Devices
+	USBDevices []USBDeviceOpt
+	OptionROMs []string // files
+	GDB        []SerialOpt
+
+	Sandbox        Sandbox
+	RunAs          *RunAs // nil to stay who one is
+	Chroot         string // "" for none
+	MemLock        bool   // all memory stays in RAM
+	CPUPM          bool   // the guest may idle the host's CPUs
+	OnlyMigratable bool
+	Preconfig      bool
+	MemPath        string // directory or file behind -m, "" for none
+	MemPrealloc    bool
+	NoFDBootCheck  bool
+	EscapeChar     byte // of terminals, 0 for the default
+	LoadVM         string
+	HasLoadVM      bool
+
+	rtc, icount *Opts
 
 	Name    Name
 	UUID    [16]byte
@@ -157,6 +183,18 @@ type AddFD struct {
 	Opaque  *string // nil where absent
 }
 
+// FwCfgOpt is one -fw_cfg; see [FwCfgOpt.FwCfg].
+type FwCfgOpt struct {
+	Loc  Loc
+	Opts *Opts
+}
+
+// USBDeviceOpt is one -usbdevice.
+type USBDeviceOpt struct {
+	Loc  Loc
+	Name string
+}
+
 // Name is -name.
 type Name struct {
 	Guest        string // "" if absent
@@ -173,8 +211,10 @@ type Msg struct {
 // Log is -d and -D.
 type Log struct {
 	Items []string // names from QEMU's list; empty if -d is absent
-	Trace []string // patterns of trace:PATTERN items
-	File  string   // "" for standard error
+	Trace []string // patterns of -trace and of trace:PATTERN items
+	// TraceFile is where traces go, "" for the log.
+	TraceFile string
+	File      string // "" for standard error
 }
 
 // HelpRequest is a question on the command line that only the program's

@@ -8,10 +8,6 @@ import (
 
 // The second pass, option by option.
 
-func (p *parser) image(o Option) error {
-	return errf("disk images are not supported, only options")
-}
-
 func (p *parser) help(Option) error {
 	return &Error{Stdout: HelpText(p.cfg.Prog, p.env.Package), Code: 0}
 }
@@ -62,7 +58,7 @@ func (p *parser) smp(o Option) error {
 }
 
 func (p *parser) accel(o Option) error {
-	opts, err := p.parseOpts(&p.accels, o.Arg, true)
+	opts, err := p.parseOpts(p.group(&accelSpec), o.Arg, true)
 	if err != nil {
 		// QEMU reports the error and then, having no name, lists them all.
 		p.cfg.Messages = append(p.cfg.Messages, p.message(SevError, err.Error(), hintOf(err)))
@@ -84,13 +80,13 @@ func hintOf(err error) string {
 }
 
 func (p *parser) memory(o Option) error {
-	_, err := p.parseOpts(&p.memories, o.Arg, true)
+	_, err := p.parseOpts(p.group(&memorySpec), o.Arg, true)
 	return err
 }
 
 func (p *parser) device(o Option) error {
 	if !strings.HasPrefix(o.Arg, "{") {
-		_, err := p.parseOpts(&p.devices, o.Arg, true)
+		_, err := p.parseOpts(p.group(&deviceSpec), o.Arg, true)
 		return err
 	}
 	m, err := parseJSONObject(o.Arg)
@@ -115,33 +111,33 @@ func parseJSONObject(s string) (map[string]any, error) {
 
 func (p *parser) object(o Option) error {
 	obj := ObjectOpt{Loc: o.Loc}
-	var d dialect
 	if strings.HasPrefix(o.Arg, "{") {
 		m, err := parseJSONObject(o.Arg)
 		if err != nil {
 			return err
 		}
 		obj.IsJSON = true
-		d = treeDialect{m: m}
-	} else {
-		opts, err := p.parseOpts(&p.objects, o.Arg, true)
-		if err != nil {
-			return err
-		}
-		typ, ok := opts.Get("qom-type")
-		if !ok {
-			return errMissing("qom-type")
-		}
-		if _, known := p.env.Objects[typ]; IsHelp(typ) || opts.HasHelp() && known {
-			if IsHelp(typ) {
-				typ = ""
-			}
-			p.ask("object", typ, o.Loc)
-			return errHelp
-		}
-		d = optsDialect{opts}
+		return p.addObject(obj, treeDialect{m: m})
 	}
-	var err error
+	opts, err := p.parseOpts(p.group(&objectSpec), o.Arg, true)
+	if err != nil {
+		return err
+	}
+	typ, ok := opts.Get("qom-type")
+	if !ok {
+		return errMissing("qom-type")
+	}
+	if _, known := p.env.Objects[typ]; IsHelp(typ) || opts.HasHelp() && known {
+		if IsHelp(typ) {
+			typ = ""
+		}
+		p.ask("object", typ, o.Loc)
+		return errHelp
+	}
+	return p.addObject(obj, optsDialect{opts})
+}
+
+func (p *parser) addObject(obj ObjectOpt, d dialect) (err error) {
 	obj.Type, obj.ID, obj.Props, err = p.env.Objects.check(d)
 	if err == nil {
 		p.cfg.Objects = append(p.cfg.Objects, obj)
@@ -159,7 +155,7 @@ func (p *parser) global(o Option) error {
 	prop, value, eq := strings.Cut(rest, "=")
 	if dot && eq && driver != "" && prop != "" && !strings.Contains(driver, "=") &&
 		len(driver) <= globalPart && len(prop) <= globalPart {
-		g, err := p.globals.create(o.Loc, "", false)
+		g, err := p.group(&globalSpec).create(o.Loc, "", false)
 		if err != nil {
 			return err
 		}
@@ -168,7 +164,7 @@ func (p *parser) global(o Option) error {
 		g.Set("value", value)
 		return nil
 	}
-	g, err := p.parseOpts(&p.globals, o.Arg, false)
+	g, err := p.parseOpts(p.group(&globalSpec), o.Arg, false)
 	if err != nil {
 		return err
 	}
@@ -181,7 +177,7 @@ func (p *parser) global(o Option) error {
 }
 
 func (p *parser) chardev(o Option) error {
-	opts, err := p.parseOpts(&p.chardevs, o.Arg, true)
+	opts, err := p.parseOpts(p.group(&chardevSpec), o.Arg, true)
 	if err != nil {
 		return err
 	}
@@ -191,7 +187,7 @@ func (p *parser) chardev(o Option) error {
 
 func (p *parser) mon(o Option) error {
 	p.cfg.noDefaultMonitor = true
-	_, err := p.parseOpts(&p.mons, o.Arg, true)
+	_, err := p.parseOpts(p.group(&monSpec), o.Arg, true)
 	return err
 }
 
@@ -227,7 +223,7 @@ func (p *parser) compatMonitor(o Option, mode string, pretty bool) error {
 	if len(label) > 31 {
 		label = label[:31]
 	}
-	m, err := p.mons.create(o.Loc, label, true)
+	m, err := p.group(&monSpec).create(o.Loc, label, true)
 	if err != nil {
 		return err
 	}
@@ -243,7 +239,7 @@ func (p *parser) compatMonitor(o Option, mode string, pretty bool) error {
 // compatChardev checks the chardev of compatMonitor and reserves its label.
 func (p *parser) compatChardev(label, filename string) error {
 	text, ok := "", true
-	if _, err := p.chardevs.create(p.loc, label, true); err != nil {
+	if _, err := p.group(&chardevSpec).create(p.loc, label, true); err != nil {
 		text, ok = err.Error(), false
 	} else {
 		for _, m := range ShortForms(filename) {
@@ -272,14 +268,12 @@ func (p *parser) serial(o Option) error {
 }
 
 func (p *parser) name(o Option) error {
-	opts, err := p.parseOpts(&p.names, o.Arg, true)
-	if err != nil {
-		return err
+	opts, err := p.parseOpts(p.group(&nameSpec), o.Arg, true)
+	if err == nil {
+		// Messages may begin with it from here on.
+		p.cfg.Name.Guest, _ = opts.Get("guest")
 	}
-	p.cfg.Name.Guest, _ = opts.Get("guest")
-	p.cfg.Name.Process, _ = opts.Get("process")
-	p.cfg.Name.DebugThreads = optBool(opts, "debug-threads")
-	return nil
+	return err
 }
 
 // optBool is a boolean that the group's declaration has checked.
@@ -296,7 +290,7 @@ func (p *parser) uuid(o Option) (err error) {
 }
 
 func (p *parser) msg(o Option) error {
-	opts, err := p.parseOpts(&p.msgs, o.Arg, false)
+	opts, err := p.parseOpts(p.group(&msgSpec), o.Arg, false)
 	if err != nil {
 		return err
 	}
@@ -305,16 +299,28 @@ func (p *parser) msg(o Option) error {
 }
 
 func (p *parser) action(o Option) error {
-	_, err := p.parseOpts(&p.actions, o.Arg, false)
+	_, err := p.parseOpts(p.group(&actionSpec), o.Arg, false)
 	return err
 }
 
 func (p *parser) noReboot(Option) error {
-	_, err := p.parseOpts(&p.actions, "reboot=shutdown", false)
+	_, err := p.parseOpts(p.group(&actionSpec), "reboot=shutdown", false)
 	return err
 }
 
 func (p *parser) noShutdown(Option) error {
-	_, err := p.parseOpts(&p.actions, "shutdown=pause", false)
+	_, err := p.parseOpts(p.group(&actionSpec), "shutdown=pause", false)
 	return err
+}
+
+// debugcon is -debugcon: a chardev, and a device on it.
+func (p *parser) debugcon(o Option) error {
+	d, err := p.group(&deviceSpec).create(o.Loc, "debugcon", true)
+	if err != nil {
+		return errf("already have a debugcon device")
+	}
+	d.Set("driver", "isa-debugcon")
+	d.Set("chardev", "debugcon")
+	p.cfg.Debugcons = append(p.cfg.Debugcons, SerialOpt{Loc: o.Loc, Filename: o.Arg})
+	return nil
 }

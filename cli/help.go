@@ -26,7 +26,9 @@ func HelpText(prog, pkg string) string {
 	b.WriteString(VersionText(pkg))
 	fmt.Fprintf(&b, "usage: %s [options]\n", prog)
 	for _, s := range sections() {
-		fmt.Fprintf(&b, "\n%s\n", s.title)
+		if s.title != "" {
+			fmt.Fprintf(&b, "\n%s\n", s.title)
+		}
 		for _, o := range s.options {
 			b.WriteString(o.help)
 		}

@@ -18,6 +18,23 @@ type Env struct {
 	// and -serial later. Where it is not, text is printed first, unless it is
 	// "", and then `parse error: FILENAME`. nil accepts all.
 	CheckFilename func(filename string, mux bool) (text string, ok bool)
+	// ReadFile reads the files that options name: -readconfig, -trace events=,
+	// -acpitable, -smbios file=. With nil there is no -readconfig, and the others
+	// are not looked at.
+	ReadFile func(name string) ([]byte, error)
+	// Errno words an error of ReadFile; nil takes the error's own text.
+	Errno func(error) string
+	// LookupUser finds a user for -runas; with nil there are only numbers.
+	LookupUser func(name string) (User, bool)
+	// TraceEvents are the names that -trace knows.
+	TraceEvents []string
+}
+
+func (e *Env) errno(err error) string {
+	if e.Errno == nil {
+		return err.Error()
+	}
+	return e.Errno(err)
 }
 
 // Parse reads a command line, argv[0] being the program's name. The Config is
@@ -38,11 +55,7 @@ func (e Env) Parse(argv []string) (*Config, error) {
 			Machine: Machine{Props: map[string]any{}},
 			Action:  DefaultAction(),
 		},
-		devices: optsGroup{OptsSpec: &deviceSpec}, objects: optsGroup{OptsSpec: &objectSpec},
-		accels: optsGroup{OptsSpec: &accelSpec}, globals: optsGroup{OptsSpec: &globalSpec},
-		mons: optsGroup{OptsSpec: &monSpec}, memories: optsGroup{OptsSpec: &memorySpec},
-		names: optsGroup{OptsSpec: &nameSpec}, msgs: optsGroup{OptsSpec: &msgSpec},
-		actions: optsGroup{OptsSpec: &actionSpec}, chardevs: optsGroup{OptsSpec: &chardevSpec},
+		groups: newGroups(),
 	}
 	if len(argv) > 0 {
 		argv = argv[1:]
@@ -56,11 +69,30 @@ type parser struct {
 	cfg *Config
 	loc Loc // of the option in hand
 
-	devices, objects, accels, globals, mons, memories, names, msgs, actions, chardevs optsGroup
+	groups map[string]*optsGroup // by name
 
 	jsonDevices []DeviceOpt
 	logItems    string
 	hasLogItems bool
+}
+
+func newGroups() map[string]*optsGroup {
+	m := make(map[string]*optsGroup, len(optGroups))
+	for _, s := range optGroups {
+		m[s.Name] = &optsGroup{OptsSpec: s}
+	}
+	return m
+}
+
+// group is what the command line put into a group.
+func (p *parser) group(s *OptsSpec) *optsGroup { return p.groups[s.Name] }
+
+// into is the handler of an option that only adds to a group.
+func into(s *OptsSpec, implied bool) func(*parser, Option) error {
+	return func(p *parser, o Option) error {
+		_, err := p.parseOpts(p.group(s), o.Arg, implied)
+		return err
+	}
 }
 
 // errHelp ends the second pass: a question has to be answered.
@@ -77,7 +109,7 @@ func (p *parser) run(args []string) error {
 	for _, o := range opts {
 		apply[o.name] = o.apply
 	}
-	apply[imageArg] = (*parser).image
+	apply[imageArg] = drive(Opt{"media", "disk"})
 	for _, o := range found {
 		p.loc = o.Loc
 		if err := apply[o.Name](p, o); err == errHelp {
@@ -100,7 +132,18 @@ func (p *parser) finish() error {
 			}
 		}
 	}
-	for _, o := range p.actions.all {
+	if c.HasLoadVM && c.Preconfig {
+		return p.fail(errf("'preconfig' and 'loadvm' options are mutually exclusive"))
+	}
+	for _, o := range p.group(&nameSpec).all {
+		c.Name.Guest, _ = o.Get("guest")
+		c.Name.Process, _ = o.Get("process")
+		c.Name.DebugThreads = optBool(o, "debug-threads")
+	}
+	if err := p.sandbox(); err != nil {
+		return p.fail(err)
+	}
+	for _, o := range p.group(&actionSpec).all {
 		if err := c.Action.Set(o.Dict()); err != nil {
 			p.loc = o.Loc
 			return p.fail(err)
@@ -111,7 +154,10 @@ func (p *parser) finish() error {
 		if !ok {
 			return &Error{Stdout: LogUsage(), Code: 1}
 		}
-		c.Log.Items, c.Log.Trace = items, trace
+		c.Log.Items = items
+		for _, pattern := range trace {
+			p.traceEvents(pattern)
+		}
 		if help {
 			p.ask("trace", "", Loc{})
 			return nil
@@ -124,8 +170,8 @@ func (p *parser) finish() error {
 	}
 
 	mem := &Opts{}
-	if len(p.memories.all) > 0 {
-		mem = p.memories.all[0]
+	if len(p.group(&memorySpec).all) > 0 {
+		mem = p.group(&memorySpec).all[0]
 	}
 	if err := MergeKeyval(c.Machine.Props, map[string]any{"memory": memoryTree(mem)}); err != nil {
 		p.loc = mem.Loc
@@ -137,23 +183,39 @@ func (p *parser) finish() error {
 // collect moves what the groups hold into the Config.
 func (p *parser) collect() {
 	c := p.cfg
-	for _, o := range p.devices.all {
+	for _, o := range p.group(&deviceSpec).all {
 		c.Devices = append(c.Devices, DeviceOpt{Loc: o.Loc, Opts: o})
 	}
 	c.Devices = append(c.Devices, p.jsonDevices...)
-	for _, o := range p.accels.all {
+	for _, o := range p.group(&accelSpec).all {
 		name, _ := o.Get("accel")
 		props := slices.DeleteFunc(slices.Clone(o.List()), func(e Opt) bool { return e.Name == "accel" })
 		c.Accels = append(c.Accels, AccelOpt{Loc: o.Loc, Name: name, Props: props})
 	}
-	for _, o := range p.globals.all {
+	for _, o := range p.group(&globalSpec).all {
 		g := Global{Loc: o.Loc}
 		g.Driver, _ = o.Get("driver")
 		g.Property, _ = o.Get("property")
 		g.Value, _ = o.Get("value")
 		c.Globals = append(c.Globals, g)
 	}
-	for _, o := range p.mons.all {
+	for _, o := range p.group(&numaSpec).all {
+		c.NUMA = append(c.NUMA, NUMAOpt{o.Loc, o})
+	}
+	for _, o := range p.group(&fwCfgSpec).all {
+		c.FwCfgs = append(c.FwCfgs, FwCfgOpt{o.Loc, o})
+	}
+	for _, o := range p.group(&driveSpec).all {
+		c.Drives = append(c.Drives, DriveOpt{Loc: o.Loc, Opts: o})
+	}
+	if l := p.group(&rtcSpec).all; len(l) > 0 {
+		c.rtc = l[0]
+	}
+	if l := p.group(&icountSpec).all; len(l) > 0 {
+		c.icount = l[0]
+	}
+	p.addFDs()
+	for _, o := range p.group(&monSpec).all {
 		c.Monitors = append(c.Monitors, MonitorOpt{Loc: o.Loc, Opts: o})
 	}
 	if s, ok := c.Machine.Props["type"].(string); ok {
@@ -171,7 +233,7 @@ func (p *parser) deferredHelp() {
 		p.ask("cpu", "", Loc{})
 		return
 	}
-	for _, o := range p.devices.all {
+	for _, o := range p.group(&deviceSpec).all {
 		driver, ok := o.Get("driver")
 		switch {
 		case !ok:

@@ -182,7 +182,6 @@ func TestOrderOfErrors(t *testing.T) {
 		{"-action reboot=x -d nosuch", "Parameter 'reboot' does not accept value 'x'"},
 		{"-device help -action reboot=x", "Parameter 'reboot' does not accept value 'x'"},
 		{"-chardev null,id=compat_monitor0 -qmp stdio", "Duplicate ID 'compat_monitor0' for chardev; parse error: stdio"},
-		{"disk.img", "disk images are not supported, only options"},
 		{"-display gtk", "Parameter 'type' does not accept value 'gtk'"},
 		{"-display none,foo=1", "Parameter 'foo' is unexpected"},
 		{"-audio alsa", "Parameter 'driver' does not accept value 'alsa'"},

@@ -16,6 +16,8 @@ const (
 	KindBool                // bool
 	KindInt                 // int64
 	KindUint64              // uint64
+	KindUint8               // uint64, at most 8 bits
+	KindUint16              // uint64, at most 16 bits
 	KindUint32              // uint64, at most 32 bits
 	KindSize                // uint64, bytes
 	KindEnum                // string, one of Enum
@@ -81,9 +83,9 @@ func visitMember(d dialect, m *Member) (any, error) {
 		return nil, err
 	}
 	switch m.Kind {
-	case KindUint32:
-		if v.(uint64) > math.MaxUint32 {
-			return nil, errExpects(d.path(m.Name), "uint32_t")
+	case KindUint8, KindUint16, KindUint32:
+		if bits := m.Kind.bits(); v.(uint64)>>bits != 0 {
+			return nil, errExpects(d.path(m.Name), "uint"+strconv.Itoa(bits)+"_t")
 		}
 	case KindEnum:
 		if !slices.Contains(m.Enum, v.(string)) {
@@ -91,6 +93,11 @@ func visitMember(d dialect, m *Member) (any, error) {
 		}
 	}
 	return v, nil
+}
+
+// bits is the width of an unsigned kind that is narrower than 64 bits.
+func (k Kind) bits() int {
+	return map[Kind]int{KindUint8: 8, KindUint16: 16, KindUint32: 32}[k]
 }
 
 // optsDialect reads QemuOpts.
@@ -121,7 +128,7 @@ func (d optsDialect) scalar(m *Member) (any, error) {
 			return nil, errExpects(m.Name, "an int64 value")
 		}
 		return v, nil
-	case KindUint64, KindUint32:
+	case KindUint64, KindUint32, KindUint16, KindUint8:
 		v, ok := plainUint(s)
 		if !ok {
 			return nil, errExpects(m.Name, "a uint64 value")
@@ -254,7 +261,7 @@ func convertString(k Kind, path string, v any) (any, error) {
 			return nil, errExpects(path, "integer")
 		}
 		return n, nil
-	case KindUint64, KindUint32:
+	case KindUint64, KindUint32, KindUint16, KindUint8:
 		n, err := parseUint64(s)
 		if err != nil {
 			return nil, errExpects(path, "integer")
@@ -282,7 +289,7 @@ func convertJSON(k Kind, path string, v any) (any, error) {
 			return n, nil
 		}
 		return nil, errType(path, "integer")
-	case KindUint64, KindUint32, KindSize:
+	case KindUint64, KindUint32, KindUint16, KindUint8, KindSize:
 		switch n := v.(type) {
 		case uint64:
 			return n, nil

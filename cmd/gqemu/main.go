@@ -28,7 +28,7 @@ func checkFilename(filename string, mux bool) (complaint string, ok bool) {
 
 // run is the program: command line in, exit status out.
 func run(argv []string) int {
-	cfg, err := cli.Env{Package: packageVersion(), CheckFilename: checkFilename}.Parse(argv)
+	cfg, err := environment().Parse(argv)
 	rep := cfg.Reporter(os.Stderr)
 	if !isDaemon() {
 		rep.Flush(cfg.Messages)
