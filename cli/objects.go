@@ -43,6 +43,8 @@ func DefaultObjectTypes() ObjectTypes {
 			[]Member{{Name: "mem-path", Kind: KindString}},
 			optional(KindBool, "readonly"),
 			[]Member{{Name: "rom", Kind: KindEnum, Optional: true, Enum: []string{"auto", "on", "off"}}}),
+		"rng-builtin": optional(KindBool, "opened"),
+		"rng-random":  slices.Concat(optional(KindString, "filename"), optional(KindBool, "opened")),
 		"vdpa-sim-blk": slices.Concat(
 			optional(KindString, "path"), optional(KindUint32, "queue-size"), optional(KindBool, "readonly"),
 			optional(KindString, "serial"), optional(KindSize, "size")),

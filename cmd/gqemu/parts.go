@@ -6,6 +6,7 @@ import (
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/accel/kvm"
 	"github.com/gqemu/gqemu/accel/qtest"
+	"github.com/gqemu/gqemu/entropy"
 	"github.com/gqemu/gqemu/hostmem"
 	"github.com/gqemu/gqemu/hw/acpi"
 	"github.com/gqemu/gqemu/hw/char"
@@ -22,6 +23,7 @@ import (
 	"github.com/gqemu/gqemu/hw/vdpa"
 	"github.com/gqemu/gqemu/hw/vdpa/sim"
 	"github.com/gqemu/gqemu/hw/virtio"
+	"github.com/gqemu/gqemu/hw/virtio/rng"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 	"github.com/gqemu/gqemu/system"
@@ -33,6 +35,7 @@ func newTypes() *qom.Registry {
 	qdev.RegisterTypes(r)
 	machine.RegisterTypes(r)
 	hostmem.RegisterTypes(r)
+	entropy.RegisterTypes(r)
 	system.RegisterTypes(r)
 	isa.RegisterTypes(r)
 	acpi.RegisterTypes(r)
@@ -44,6 +47,7 @@ func newTypes() *qom.Registry {
 	rtc.RegisterTypes(r)
 	timer.RegisterTypes(r)
 	virtio.RegisterTypes(r)
+	rng.RegisterTypes(r)
 	vdpa.RegisterTypes(r)
 	sim.RegisterTypes(r)
 	cpu.RegisterTypes(r)
