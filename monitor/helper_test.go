@@ -244,6 +244,29 @@ func (vm *fakeVM) exec(_ context.Context, body func()) {
 	body()
 }
 
+// fakeHuman knows two commands.
+type fakeHuman struct{}
+
+func (fakeHuman) Execute(_ context.Context, line string, history []string) string {
+	switch line {
+	case "info version":
+		return "8.2.7\n"
+	case "info history":
+		return strings.Join(history, ",") + "\n"
+	}
+	return "unknown command: '" + line + "'\n"
+}
+
+func (fakeHuman) Complete(line string) (prefix string, words []string) {
+	prefix = line[strings.LastIndexByte(line, ' ')+1:]
+	for _, w := range []string{"dir/", "history", "info", "version"} {
+		if strings.HasPrefix(w, prefix) {
+			words = append(words, w)
+		}
+	}
+	return prefix, words
+}
+
 func newVM(t testing.TB) (*fakeVM, *Set) {
 	vm := &fakeVM{running: true, block: make(chan struct{}), blocked: make(chan struct{}, 1), logs: make(chan string, 100)}
 	r := new(qapi.Registry)
@@ -253,12 +276,7 @@ func newVM(t testing.TB) (*fakeVM, *Set) {
 		Version:   Version{Major: 8, Minor: 2, Micro: 7},
 		Exec:      vm.exec,
 		Preconfig: func() bool { return vm.preconfig },
-		HMP: func(_ context.Context, _ *qapi.Call, line string) string {
-			if line == "info version" {
-				return "8.2.7\n"
-			}
-			return "unknown command: '" + line + "'\n"
-		},
+		HMP:       func() Human { return fakeHuman{} },
 		Log: func(f string, a ...any) {
 			select {
 			case vm.logs <- fmt.Sprintf(f, a...):

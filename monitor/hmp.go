@@ -2,22 +2,34 @@ package monitor
 
 import (
 	"bytes"
+	"context"
 	"slices"
 	"strings"
 	"sync"
 
 	"github.com/gqemu/gqemu/chardev"
-	"github.com/gqemu/gqemu/qapi"
 )
 
 const prompt = "(qemu) "
+
+// Human interprets the lines of one human monitor. Its methods are called
+// within Config.Exec, one at a time.
+type Human interface {
+	// Execute runs a line and returns the output, with LF at the end of
+	// lines. history lists the lines before and this one, the oldest first.
+	Execute(ctx context.Context, line string, history []string) string
+	// Complete tells how a line may go on that ends at the cursor: prefix is
+	// the word that is being typed, and words are what it may become, sorted.
+	Complete(line string) (prefix string, words []string)
+}
 
 // human is a monitor for people at a terminal.
 type human struct {
 	set  *Set
 	port Port
 	out  output
-	line readline // used by the goroutine only
+	line readline // used by the goroutine only, once it runs
+	lang Human    // nil for none; as line
 
 	wakeRunner chan struct{} // capacity 1
 	joined     sync.WaitGroup
@@ -47,6 +59,10 @@ const maxSwitches = 16
 func newHuman(set *Set, port Port) (*human, error) {
 	h := &human{set: set, port: port, wakeRunner: make(chan struct{}, 1)}
 	h.out.init(port, func() { wake(h.wakeRunner) })
+	if set.cfg.HMP != nil {
+		h.lang = set.cfg.HMP()
+	}
+	h.line = newReadline(h.complete)
 	h.joined.Go(h.run)
 	if err := port.Attach(h); err != nil {
 		h.stop()
@@ -126,7 +142,7 @@ func (h *human) setFocus(e chardev.Event) {
 		return
 	}
 	if h.greeted && h.away {
-		h.line = readline{}
+		h.line.restart()
 		h.out.put(item{data: []byte(prompt)})
 	}
 	h.away = false
@@ -185,7 +201,7 @@ func (h *human) run() {
 			return
 		}
 		if h.gen != gen {
-			h.line = readline{}
+			h.line.restart()
 			gen = h.gen
 		}
 		var it humanInput
@@ -236,8 +252,8 @@ func (h *human) giveBack(gen uint64, in []byte) {
 func (h *human) command(gen uint64, line string) bool {
 	text := ""
 	ran := true
-	if strings.TrimSpace(line) != "" && h.set.cfg.HMP != nil {
-		ran = h.set.exec(func() { text = h.set.cfg.HMP(h.set.ctx, &qapi.Call{}, line) })
+	if strings.TrimSpace(line) != "" && h.lang != nil {
+		ran = h.set.exec(func() { text = h.lang.Execute(h.set.ctx, line, h.line.lines()) })
 	}
 	if ran {
 		h.put(gen, strings.ReplaceAll(text, "\n", "\r\n")+prompt)
@@ -245,6 +261,14 @@ func (h *human) command(gen uint64, line string) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return ran && h.gen == gen && !h.closing
+}
+
+// complete asks the interpreter, for the editor.
+func (h *human) complete(line string) (prefix string, words []string) {
+	if h.lang != nil {
+		h.set.exec(func() { prefix, words = h.lang.Complete(line) })
+	}
+	return prefix, words
 }
 
 // put sends text to the client of generation gen.

@@ -469,7 +469,7 @@ func TestHumanMonitor(t *testing.T) {
 
 // A line has a bound.
 func TestReadlineBound(t *testing.T) {
-	r := readline{buf: make([]byte, maxLine-1)}
+	r := readline{buf: make([]byte, maxLine-1), cursor: maxLine - 1}
 	r.key('a')
 	r.key('b')
 	if _, line, done := r.key('\r'); !done || len(line) != maxLine || line[maxLine-1] != 'a' {

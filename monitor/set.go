@@ -35,9 +35,9 @@ type Config struct {
 	// without for a command out of band. Nil means never.
 	Preconfig func() bool
 
-	// HMP runs one line of the human monitor within Exec and returns the
-	// output, with LF at the end of lines. Nil knows no command.
-	HMP func(ctx context.Context, c *qapi.Call, line string) string
+	// HMP makes the interpreter of one human monitor. Nil: such a monitor
+	// knows no command.
+	HMP func() Human
 
 	// AfterFunc calls f on a goroutine of its own after d, unless stop is
 	// called first; stop says whether it was in time. It is the clock of event

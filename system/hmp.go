@@ -3,11 +3,42 @@ package system
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 
+	"github.com/gqemu/gqemu/cli"
+	"github.com/gqemu/gqemu/internal/qjson"
+	"github.com/gqemu/gqemu/monitor/hmp"
 	"github.com/gqemu/gqemu/qapi"
 )
+
+// human is what one human monitor, or one human-monitor-command, knows of its
+// user. It implements monitor.Human; the VM lock is held in its methods.
+type human struct {
+	v       *VM
+	shell   hmp.Shell
+	session qapi.Session // of human-monitor-command, nil otherwise
+	cpu     int          // index of the CPU that commands are about
+	history []string
+}
+
+// newHuman makes the interpreter of a human monitor.
+func (v *VM) newHuman() *human {
+	h := &human{v: v}
+	h.shell = hmp.Shell{
+		Commands: h.commands(), Register: h.register, Options: h.options,
+		History: func() []string { return h.history },
+	}
+	return h
+}
+
+// Execute is part of monitor.Human.
+func (h *human) Execute(ctx context.Context, line string, history []string) string {
+	h.history = history
+	return h.shell.Execute(ctx, line)
+}
+
+// Complete is part of monitor.Human.
+func (h *human) Complete(line string) (prefix string, words []string) { return h.shell.Complete(line) }
 
 type hmpArgs struct {
 	CommandLine string `qapi:"command-line"`
@@ -18,120 +49,109 @@ type hmpArgs struct {
 func (v *VM) registerHMP() {
 	qapi.Register(v.commands, "human-monitor-command",
 		func(ctx context.Context, c *qapi.Call, a hmpArgs) (string, error) {
-			if a.CPUIndex != nil && (*a.CPUIndex < 0 || *a.CPUIndex >= int64(len(v.machine.CPUs()))) {
-				return "", qapi.Errorf("Parameter 'cpu-index' expects a CPU number")
+			h := v.newHuman()
+			h.session = c.Session
+			if a.CPUIndex != nil {
+				if *a.CPUIndex < 0 || *a.CPUIndex >= int64(len(v.machine.CPUs())) {
+					return "", qapi.Errorf("Parameter 'cpu-index' expects a CPU number")
+				}
+				h.cpu = int(*a.CPUIndex)
 			}
-			return strings.ReplaceAll(v.hmp(ctx, c, a.CommandLine), "\n", "\r\n"), nil
+			return strings.ReplaceAll(h.Execute(ctx, a.CommandLine, nil), "\n", "\r\n"), nil
 		})
 }
 
-// hmpCommand is a command of the human monitor that takes no arguments. Text is
-// what help says of it.
-type hmpCommand struct {
-	names string // alternatives, separated by '|'
-	text  string
-	run   func(*VM) string
-}
-
-// hmpCommands are the commands besides help and info, in help's order.
-var hmpCommands = []hmpCommand{
-	{"cont|c", "resume emulation", func(v *VM) string { return hmpResult(v.start()) }},
-	{"quit|q", "quit the emulator", func(v *VM) string { v.quit(); return "" }},
-	{"stop|s", "stop emulation", func(v *VM) string { return hmpResult(v.stop(StatePaused)) }},
-	{"system_powerdown", "send system power down event", func(v *VM) string { v.requestPowerdown(); return "" }},
-	{"system_reset", "reset the system", func(v *VM) string { v.requestReset(CauseHostReset); return "" }},
-}
-
-// hmpTopics are the topics of info.
-var hmpTopics = []hmpCommand{
-	{"kvm", "show KVM information", (*VM).infoKVM},
-	{"name", "show the current VM name", (*VM).infoName},
-	{"qtree", "show device tree", (*VM).infoQtree},
-	{"status", "show the current VM status (running|paused)", (*VM).infoStatus},
-	{"uuid", "show the current VM UUID", func(v *VM) string { return formatUUID(v.cfg.UUID) + "\n" }},
-	{"version", "show the version of QEMU", (*VM).infoVersion},
-}
-
-// hmp runs one line of the human monitor. The VM lock is held.
-func (v *VM) hmp(_ context.Context, _ *qapi.Call, line string) string {
-	words := strings.Fields(line)
-	if len(words) == 0 {
-		return ""
+// qmp runs the body of a QMP command, so that both monitors do and say the
+// same. The result is as package qjson writes it.
+func (h *human) qmp(c *hmp.Call, name string, args map[string]any) (any, error) {
+	cmd := h.v.commands.Command(name)
+	if cmd == nil {
+		return nil, qapi.ClassErrorf(qapi.CommandNotFound, "The command %s has not been found", name)
 	}
-	switch words[0] {
-	case "help", "?":
-		if len(words) > 1 && words[1] == "info" {
-			return hmpHelp("info ", hmpTopics)
-		}
-		return hmpHelp("", hmpCommands) + "info [subcommand] -- show various information about the system state\n"
-	case "info":
-		if len(words) == 1 {
-			return hmpHelp("info ", hmpTopics)
-		}
-		return v.hmpRun("info ", hmpTopics, words[1:])
+	if args == nil {
+		args = map[string]any{}
 	}
-	return v.hmpRun("", hmpCommands, words)
+	return cmd.Run(c.Context, &qapi.Call{Command: cmd, Session: h.session}, args)
 }
 
-func (v *VM) hmpRun(prefix string, table []hmpCommand, words []string) string {
-	for _, c := range table {
-		if !slices.Contains(strings.Split(c.names, "|"), words[0]) {
-			continue
-		}
-		if len(words) > 1 {
-			return fmt.Sprintf("%s%s: extraneous characters at the end of line\nTry \"help %s%s\" for more information\n",
-				prefix, c.names, prefix, words[0])
-		}
-		return c.run(v)
+// does makes a command of one of QMP that takes no arguments and has no
+// result that is shown.
+func (h *human) does(name string) func(*hmp.Call) error {
+	return func(c *hmp.Call) error {
+		_, err := h.qmp(c, name, nil)
+		return err
 	}
-	return fmt.Sprintf("unknown command: '%s%s'\n", prefix, words[0])
 }
 
-func hmpHelp(prefix string, table []hmpCommand) string {
-	var b strings.Builder
-	for _, c := range table {
-		fmt.Fprintf(&b, "%s%s  -- %s\n", prefix, c.names, c.text)
+// passes makes a command of one of QMP whose arguments have the names and
+// types of the command's own.
+func (h *human) passes(name string) func(*hmp.Call) error {
+	return func(c *hmp.Call) error {
+		_, err := h.qmp(c, name, c.Args)
+		return err
 	}
-	return b.String()
 }
 
-func hmpResult(err error) string {
+// member is a member of a result, nil where there is none.
+func member(v any, name string) any {
+	switch o := v.(type) {
+	case qjson.Object:
+		for _, m := range o {
+			if m.Key == name {
+				return m.Value
+			}
+		}
+	case map[string]any:
+		return o[name]
+	}
+	return nil
+}
+
+// list is a result that is a list.
+func list(v any) []any {
+	l, _ := v.([]any)
+	return l
+}
+
+// options parses an argument in QemuOpts form. As in QEMU, what is wrong with it
+// goes to standard error, and the monitor says only where to find help.
+func (h *human) options(name, text string) (map[string]string, error) {
+	opts, err := cli.ParseOpts(name, text, func(text, hint string) {
+		h.v.rep.Report(cli.Message{Severity: cli.SevWarning, Text: text, Hint: hint})
+	})
 	if err != nil {
-		return fmt.Sprintf("Error: %v\n", err)
+		h.v.rep.Error(cli.Loc{}, err)
+		return nil, err
 	}
-	return ""
-}
-
-func (v *VM) infoStatus() string {
-	switch {
-	case v.run.Running():
-		return "VM status: running\n"
-	case v.run.state == StatePaused:
-		return "VM status: paused\n"
+	m := map[string]string{}
+	for _, o := range opts.WithID().List() {
+		m[o.Name] = o.Value
 	}
-	return fmt.Sprintf("VM status: paused (%s)\n", v.run.state)
+	return m, nil
 }
 
-func (v *VM) infoVersion() string {
-	return fmt.Sprintf("%d.%d.%d%s\n", QEMUVersion.Major, QEMUVersion.Minor, QEMUVersion.Micro, v.env.Package)
-}
-
-func (v *VM) infoName() string {
-	if v.cfg.Name.Guest == "" {
-		return ""
+// isHelp tells whether options ask for the list of them.
+func isHelp(opts map[string]string) bool {
+	for name := range opts {
+		if cli.IsHelp(name) {
+			return true
+		}
 	}
-	return v.cfg.Name.Guest + "\n"
+	return false
 }
 
-func (v *VM) infoKVM() string {
-	if v.acc.Name() == "kvm" {
-		return "kvm support: enabled\n"
+// onOff is a switch as info shows it.
+func onOff(on bool) string {
+	if on {
+		return "on"
 	}
-	return "kvm support: disabled\n"
+	return "off"
 }
 
-func (v *VM) infoQtree() string {
-	var b strings.Builder
-	printBus(&b, v.host.SysBus, 0)
-	return b.String()
+func stringsOf(v any) []string {
+	var out []string
+	for _, e := range list(v) {
+		out = append(out, fmt.Sprint(e))
+	}
+	return out
 }

@@ -22,7 +22,7 @@ func (v *VM) createMonitors() error {
 		Registry: v.commands,
 		Version:  version,
 		Exec:     v.exec,
-		HMP:      v.hmp,
+		HMP:      func() monitor.Human { return v.newHuman() },
 		Log:      func(format string, args ...any) { v.env.Log.Debug().Msgf(format, args...) },
 	})
 	v.registerCommands()

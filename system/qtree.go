@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"io"
 	"sort"
 	"strings"
 
@@ -11,7 +12,7 @@ import (
 
 // printBus writes a bus and all below it in the layout of `info qtree`: the
 // latest device first.
-func printBus(w *strings.Builder, b *qdev.Bus, indent int) {
+func printBus(w io.Writer, b *qdev.Bus, indent int) {
 	line(w, indent, "bus: %s", b.BusName())
 	indent += 2
 	line(w, indent, "type %s", b.TypeName())
@@ -21,11 +22,11 @@ func printBus(w *strings.Builder, b *qdev.Bus, indent int) {
 	}
 }
 
-func line(w *strings.Builder, indent int, format string, args ...any) {
+func line(w io.Writer, indent int, format string, args ...any) {
 	fmt.Fprintf(w, "%*s%s\n", indent, "", fmt.Sprintf(format, args...))
 }
 
-func printDevice(w *strings.Builder, d qdev.Device, indent int) {
+func printDevice(w io.Writer, d qdev.Device, indent int) {
 	s := d.Qdev()
 	line(w, indent, `dev: %s, id "%s"`, s.TypeName(), s.ID())
 	indent += 2
@@ -37,7 +38,7 @@ func printDevice(w *strings.Builder, d qdev.Device, indent int) {
 		line(w, indent, `gpio-out "%s" %d`, n, out[n])
 	}
 	for t := s.Type(); t != nil && t.Name != "device"; t = t.ParentType() {
-		for _, p := range t.Properties {
+		for _, p := range inTree(t) {
 			printProperty(w, d, p, indent)
 		}
 	}
@@ -55,7 +56,29 @@ func printDevice(w *strings.Builder, d qdev.Device, indent int) {
 	}
 }
 
-func printProperty(w *strings.Builder, d qdev.Device, p *qom.Property, indent int) {
+// treeProperties has the properties that `info qtree` shows of types where
+// they are not those of introspection in its order: QEMU's declarations come in
+// one order and its hash table of properties in another, and aliases of a
+// part's properties are in the latter only.
+var treeProperties = map[string][]string{
+	"isa-serial":  {"index", "iobase", "irq"},
+	"virtio-mmio": {"format_transport_address", "force-legacy", "ioeventfd"},
+}
+
+// inTree lists the properties of a type itself as the tree shows them.
+func inTree(t *qom.Type) []*qom.Property {
+	names, ok := treeProperties[t.Name]
+	if !ok {
+		return t.Properties
+	}
+	var out []*qom.Property
+	for _, n := range names {
+		out = append(out, t.Property(n))
+	}
+	return out
+}
+
+func printProperty(w io.Writer, d qdev.Device, p *qom.Property, indent int) {
 	if p.Get == nil || p.Set == nil {
 		return
 	}

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +47,19 @@ func TestRecordedSessions(t *testing.T) {
 	}
 }
 
+// cutReply is the end of a long reply as the recording shows it: the length in
+// bytes of the whole.
+var cutReply = regexp.MustCompile(`\.\.\. \[(\d+) bytes\]$`)
+
+// sameReply compares a reply with a recorded one. Of a long one the beginning
+// and the length are recorded.
+func sameReply(have, want string) bool {
+	if m := cutReply.FindStringSubmatchIndex(want); m != nil {
+		return strings.HasPrefix(have, want[:m[0]]) && strconv.Itoa(len(have)) == want[m[2]:m[3]]
+	}
+	return mask(have) == mask(want)
+}
+
 func replay(t *testing.T, s session) {
 	inR, inW, err := os.Pipe()
 	if err != nil {
@@ -77,7 +92,7 @@ func replay(t *testing.T, s session) {
 			if !ok {
 				t.Errorf("no CR LF at the end of %.200q", l)
 			}
-			if mask(have) != mask(want) {
+			if !sameReply(have, want) {
 				t.Errorf("C: %.200s\n have %.2000s\n want %.2000s", st.request, have, want)
 			}
 		}
