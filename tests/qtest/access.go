@@ -111,3 +111,17 @@ func (m *Machine) ClockNext() int64 { m.t.Helper(); return int64(m.number("clock
 
 // ClockSet sets virtual time, in nanoseconds, unless it has passed.
 func (m *Machine) ClockSet(ns int64) int64 { m.t.Helper(); return int64(m.number("clock_set %d", ns)) }
+
+// ClockUntil steps virtual time on by step nanoseconds at a time until ok
+// holds, and gives how much passed. It fails the test after most nanoseconds.
+func (m *Machine) ClockUntil(what string, step, most int64, ok func() bool) int64 {
+	m.t.Helper()
+	var passed int64
+	for ; !ok(); passed += step {
+		if passed >= most {
+			m.t.Fatalf("%s: not within %d ns", what, most)
+		}
+		m.ClockStep(step)
+	}
+	return passed
+}

@@ -1,7 +1,6 @@
 package qtest
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -14,8 +13,13 @@ import (
 // with it, and clients look at its ending.
 const ProgramName = "qemu-system-x86_64"
 
+// emulatorPackage is built where no binary is given. It is found from any
+// module that requires this one.
+const emulatorPackage = "github.com/gqemu/gqemu/cmd/gqemu"
+
 var built struct {
-	once sync.Once
+	mu   sync.Mutex
+	done bool
 	dir  string
 	path string
 	err  error
@@ -23,28 +27,42 @@ var built struct {
 
 // Main runs a package's tests and removes what they built. In a child that
 // [VDPASim] starts it becomes the emulator instead. Call it from
-// TestMain.
+// TestMain; without, the binary stays in the directory for temporary files.
 func Main(m *testing.M) {
 	if path := os.Getenv(shimEnv); path != "" {
 		fmt.Fprintln(os.Stderr, shim(path))
 		os.Exit(127)
 	}
 	code := m.Run()
-	if built.dir != "" {
-		os.RemoveAll(built.dir)
-	}
+	RemoveBinary()
 	os.Exit(code)
 }
 
-// Binary gives the path of the emulator under test. The first call in a
-// process builds it.
+// Binary gives the path of the emulator under test: QTEST_QEMU_BINARY, or else
+// a gqemu that the first call builds.
 func Binary(t testing.TB) string {
 	t.Helper()
-	built.once.Do(func() { built.path, built.err = build() })
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	if !built.done {
+		built.path, built.err = build()
+		built.done = true
+	}
 	if built.err != nil {
 		t.Fatal(built.err)
 	}
 	return built.path
+}
+
+// RemoveBinary removes what Binary built. Main does so; programs that use
+// [Script] call it at their end.
+func RemoveBinary() {
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	if built.dir != "" {
+		os.RemoveAll(built.dir)
+	}
+	built.dir, built.path, built.done = "", "", false
 }
 
 func build() (string, error) {
@@ -55,15 +73,14 @@ func build() (string, error) {
 	built.dir = dir
 	link := filepath.Join(dir, ProgramName)
 	if given := os.Getenv("QTEST_QEMU_BINARY"); given != "" {
-		abs, err := filepath.Abs(given)
+		abs, err := exec.LookPath(given)
+		if err == nil {
+			abs, err = filepath.Abs(abs)
+		}
 		if err != nil {
-			return "", err
+			return "", fmt.Errorf("QTEST_QEMU_BINARY: %w", err)
 		}
 		return link, os.Symlink(abs, link)
-	}
-	root, err := moduleRoot()
-	if err != nil {
-		return "", err
 	}
 	out := filepath.Join(dir, "gqemu")
 	args := []string{"build", "-o", out}
@@ -71,29 +88,10 @@ func build() (string, error) {
 	if os.Getenv("GQEMU_QTEST_RACE") != "" {
 		args, env = append(args, "-race"), append(env, "CGO_ENABLED=1")
 	}
-	cmd := exec.Command("go", append(args, "./cmd/gqemu")...)
-	cmd.Dir, cmd.Env = root, env
+	cmd := exec.Command("go", append(args, emulatorPackage)...)
+	cmd.Env = env
 	if text, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building the emulator: %w\n%s", err, text)
+		return "", fmt.Errorf("building %s (QTEST_QEMU_BINARY names no binary): %w\n%s", emulatorPackage, err, text)
 	}
 	return link, os.Symlink(out, link)
-}
-
-// moduleRoot finds the directory of go.mod: tests run in that of their
-// package.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", errors.New("no go.mod above the working directory")
-		}
-		dir = up
-	}
 }

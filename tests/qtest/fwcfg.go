@@ -83,6 +83,18 @@ func (f *FwCfg) U64(key uint16) uint64 {
 	return binary.LittleEndian.Uint64(f.Item(key, 8))
 }
 
+// HasDMA tells whether the device takes DMA requests.
+func (f *FwCfg) HasDMA() bool { f.M.t.Helper(); return f.U32(FwCfgID)&2 != 0 }
+
+// read reads the first n bytes of an item, by DMA where there is any.
+func (f *FwCfg) read(key uint16, n int) []byte {
+	f.M.t.Helper()
+	if f.HasDMA() {
+		return f.DMARead(key, n)
+	}
+	return f.Item(key, n)
+}
+
 // Files reads the directory.
 func (f *FwCfg) Files() []FwCfgFile {
 	f.M.t.Helper()
@@ -90,7 +102,7 @@ func (f *FwCfg) Files() []FwCfgFile {
 	if n > 1000 {
 		f.M.t.Fatalf("fw_cfg: %d files", n)
 	}
-	all := f.DMARead(FwCfgFileDir, 4+64*int(n))[4:]
+	all := f.read(FwCfgFileDir, 4+64*int(n))[4:]
 	files := make([]FwCfgFile, n)
 	for i := range files {
 		e := all[64*i : 64*i+64]
@@ -118,18 +130,27 @@ func (f *FwCfg) File(name string) []byte {
 	if !ok {
 		f.M.t.Fatalf("fw_cfg has no file %q", name)
 	}
-	return f.DMARead(e.Key, int(e.Size))
+	return f.read(e.Key, int(e.Size))
 }
 
 // DMARead reads the first n bytes of an item by DMA.
 func (f *FwCfg) DMARead(key uint16, n int) []byte {
 	f.M.t.Helper()
 	data := f.Scratch + 16
-	f.M.Memset(data, n, 0xcc)
+	f.M.Memset(data, n, 0xcc) // so that what is not written shows
 	if c := f.DMA(uint32(key)<<16|fwCfgDMASelect|fwCfgDMARead, uint32(n), data); c != 0 {
 		f.M.t.Fatalf("fw_cfg: reading %#x by DMA: control %#x", key, c)
 	}
 	return f.M.Read(data, n)
+}
+
+// DMAWrite writes the first bytes of an item by DMA, and tells whether the
+// device took them: few items can be written.
+func (f *FwCfg) DMAWrite(key uint16, b []byte) bool {
+	f.M.t.Helper()
+	data := f.Scratch + 16
+	f.M.Write(data, b)
+	return f.DMA(uint32(key)<<16|fwCfgDMASelect|fwCfgDMAWrite, uint32(len(b)), data)&fwCfgDMAError == 0
 }
 
 // DMA performs a request and gives the control word that the device left.

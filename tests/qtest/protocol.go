@@ -104,6 +104,13 @@ func (m *Machine) InterceptIn(path string) { m.t.Helper(); m.Command("irq_interc
 // They still reach what they lead to.
 func (m *Machine) InterceptOut(path string) { m.t.Helper(); m.Command("irq_intercept_out %s", path) }
 
+// InterceptOutNamed is InterceptOut for the output lines of a name, such as
+// "sysbus-irq".
+func (m *Machine) InterceptOutNamed(path, name string) {
+	m.t.Helper()
+	m.Command("irq_intercept_out %s %s", path, name)
+}
+
 // SetIRQ drives an input line of a device.
 func (m *Machine) SetIRQ(path, name string, n, level int) {
 	m.t.Helper()
@@ -131,14 +138,23 @@ func (m *Machine) WaitIRQ(n int, level bool) {
 	})
 }
 
-// Eventually polls until ok holds.
+// Eventually polls until ok holds. It fails the test after half a minute.
 func (m *Machine) Eventually(what string, ok func() bool) {
 	m.t.Helper()
-	end := time.Now().Add(patience)
+	if !m.Within(patience, ok) {
+		m.t.Fatalf("waited in vain for %s", what)
+	}
+}
+
+// Within polls until ok holds or so much time has passed, and tells which.
+func (m *Machine) Within(limit time.Duration, ok func() bool) bool {
+	m.t.Helper()
+	end := time.Now().Add(limit)
 	for pause := time.Millisecond; !ok(); pause = min(2*pause, 50*time.Millisecond) {
 		if time.Now().After(end) {
-			m.t.Fatalf("waited in vain for %s", what)
+			return false
 		}
 		time.Sleep(pause)
 	}
+	return true
 }

@@ -4,8 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net"
+	"os"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 )
@@ -18,6 +22,7 @@ type QMP struct {
 	t      testing.TB
 	conn   net.Conn
 	in     *bufio.Reader
+	part   string // of a line that had not ended when LineErr gave up
 	events []Event
 	nextID int
 }
@@ -104,10 +109,18 @@ func (q *QMP) Send(s string) {
 	}
 }
 
-// LineErr reads one line, with its end. It gives up after a while.
+// LineErr reads one line, with its end. It gives up after a while, with
+// os.ErrDeadlineExceeded and what there is of the line, which the next call
+// reads again.
 func (q *QMP) LineErr(limit time.Duration) (string, error) {
 	_ = q.conn.SetReadDeadline(time.Now().Add(limit)) // sockets have deadlines
-	return q.in.ReadString('\n')
+	s, err := q.in.ReadString('\n')
+	s = q.part + s
+	q.part = ""
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		q.part = s
+	}
+	return s, err
 }
 
 // Line reads one line. It must end in CR LF, as QEMU's do: there are clients
@@ -118,17 +131,31 @@ func (q *QMP) Line() string {
 	if err != nil {
 		q.t.Fatalf("QMP: %v after %q", err, s)
 	}
-	line, ok := bytes.CutSuffix([]byte(s), []byte("\r\n"))
+	return q.trim(s)
+}
+
+// trim takes the end off a line.
+func (q *QMP) trim(s string) string {
+	q.t.Helper()
+	line, ok := strings.CutSuffix(s, "\r\n")
 	if !ok {
 		q.t.Fatalf("QMP: a line does not end in CR LF: %q", s)
 	}
-	return string(line)
+	return line
 }
 
 // Next reads and decodes one line.
 func (q *QMP) Next() Reply {
 	q.t.Helper()
-	s := q.Line()
+	return q.decode(q.Line())
+}
+
+// decode decodes a line, with or without its end.
+func (q *QMP) decode(s string) Reply {
+	q.t.Helper()
+	if strings.HasSuffix(s, "\n") {
+		s = q.trim(s)
+	}
 	var r Reply
 	if err := json.Unmarshal([]byte(s), &r); err != nil {
 		q.t.Fatalf("QMP: %v in %q", err, s)
@@ -152,6 +179,12 @@ func (q *QMP) reply() Reply {
 // into ret, unless that is nil. Errors of the server are *QMPError.
 func (q *QMP) Execute(command string, args, ret any) error {
 	q.t.Helper()
+	return q.execute(command, args, ret, func(line string) { q.Send(line) })
+}
+
+// execute is Execute with a way to send.
+func (q *QMP) execute(command string, args, ret any, send func(line string)) error {
+	q.t.Helper()
 	q.nextID++
 	req := map[string]any{"execute": command, "id": q.nextID}
 	if args != nil {
@@ -161,7 +194,7 @@ func (q *QMP) Execute(command string, args, ret any) error {
 	if err != nil {
 		q.t.Fatal(err)
 	}
-	q.Send(string(b) + "\n")
+	send(string(b) + "\n")
 	r := q.reply()
 	if want := fmt.Sprint(q.nextID); string(r.ID) != want {
 		q.t.Fatalf("QMP: %s: reply has id %s, want %s", command, r.ID, want)
@@ -178,6 +211,27 @@ func (q *QMP) Execute(command string, args, ret any) error {
 		q.t.Fatalf("QMP: %s: %v in %s", command, err, r.Return)
 	}
 	return nil
+}
+
+// ExecuteFDs is Execute for a command that takes descriptors, such as getfd and
+// add-fd: they travel with it (unix(7), SCM_RIGHTS). The files stay open here.
+func (q *QMP) ExecuteFDs(command string, args, ret any, files ...*os.File) error {
+	q.t.Helper()
+	c, ok := q.conn.(*net.UnixConn)
+	if !ok {
+		q.t.Fatalf("QMP: descriptors need a unix socket, this is %T", q.conn)
+	}
+	var fds []int
+	for _, f := range files {
+		fds = append(fds, int(f.Fd()))
+	}
+	return q.execute(command, args, ret, func(line string) {
+		q.t.Helper()
+		_ = c.SetWriteDeadline(time.Now().Add(patience)) // sockets have deadlines
+		if _, _, err := c.WriteMsgUnix([]byte(line), syscall.UnixRights(fds...), nil); err != nil {
+			q.t.Fatalf("QMP: sending %s: %v", command, err)
+		}
+	})
 }
 
 // Must is Execute for a command that must not fail.
@@ -203,49 +257,6 @@ func (q *QMP) Status() string {
 	var s struct{ Status string }
 	q.Must("query-status", nil, &s)
 	return s.Status
-}
-
-// NextEvent gives the oldest event not yet handed out, waiting for it.
-func (q *QMP) NextEvent() Event {
-	q.t.Helper()
-	for len(q.events) == 0 {
-		r := q.Next()
-		if r.Event.Event == "" {
-			q.t.Fatalf("QMP: a reply nobody waits for: %+v", r)
-		}
-		q.events = append(q.events, r.Event)
-	}
-	e := q.events[0]
-	q.events = q.events[1:]
-	return e
-}
-
-// Events empties the queue of events that came with replies.
-func (q *QMP) Events() []Event {
-	l := q.events
-	q.events = nil
-	return l
-}
-
-// WaitEvent waits for an event by name. Those before it are dropped.
-func (q *QMP) WaitEvent(name string) Event {
-	q.t.Helper()
-	for {
-		if e := q.NextEvent(); e.Event == name {
-			return e
-		}
-	}
-}
-
-// ExpectEvents waits for as many events as there are texts, which are those of
-// Event.String, and compares.
-func (q *QMP) ExpectEvents(want ...string) {
-	q.t.Helper()
-	for i, w := range want {
-		if have := q.NextEvent().String(); have != w {
-			q.t.Fatalf("event %d: %s, want %s", i, have, w)
-		}
-	}
 }
 
 // ExpectEOF waits for the server to hang up; nothing may come before.

@@ -1,7 +1,5 @@
 package qtest
 
-import "encoding/binary"
-
 // Registers of virtio-mmio (virtio 1.2 sections 4.2.2 and 4.2.4).
 const (
 	VMagic, VVersion, VDeviceID, VVendorID = 0x000, 0x004, 0x008, 0x00c
@@ -117,7 +115,7 @@ func (v *VirtioMMIO) DriverOK() uint32 {
 }
 
 // Queue sets up queue n in fresh memory with at most size entries.
-func (v *VirtioMMIO) Queue(n, size int, a *Alloc) *Vring {
+func (v *VirtioMMIO) Queue(n, size int, a Allocator) *Vring {
 	v.M.t.Helper()
 	v.Out(VQueueSel, uint32(n))
 	most := int(v.In(VQueueNumMax))
@@ -126,6 +124,7 @@ func (v *VirtioMMIO) Queue(n, size int, a *Alloc) *Vring {
 	}
 	size = min(size, most)
 	r := newVring(v.M, size, a)
+	r.EventIdx = v.Features&FeatureEventIdx != 0
 	v.Out(VQueueNum, uint32(size))
 	if v.Legacy {
 		v.Out(VQueueAlign, 4096)
@@ -137,12 +136,80 @@ func (v *VirtioMMIO) Queue(n, size int, a *Alloc) *Vring {
 		}
 		v.Out(VQueueReady, 1)
 	}
+	if v.queues == nil {
+		v.queues = map[int]*Vring{}
+	}
 	v.queues[n] = r
 	return r
 }
 
+// Ring is the virtqueue that Queue set up as queue n, nil if it did not.
+func (v *VirtioMMIO) Ring(n int) *Vring { return v.queues[n] }
+
 // Kick notifies the device of queue n.
 func (v *VirtioMMIO) Kick(n int) { v.M.t.Helper(); v.Out(VQueueNotify, uint32(n)) }
+
+// KickIfNeeded notifies the device of queue n unless it does not want to know,
+// and tells whether it did.
+func (v *VirtioMMIO) KickIfNeeded(n int) bool {
+	v.M.t.Helper()
+	if !v.queues[n].NeedsKick() {
+		return false
+	}
+	v.Kick(n)
+	return true
+}
+
+// Exchange performs one request on queue n: it gives the device the bytes of
+// out to read and room for in bytes to write, notifies it, and waits. It gives
+// the bytes written. The memory comes from a.
+func (v *VirtioMMIO) Exchange(n int, a Allocator, out []byte, in int) []byte {
+	v.M.t.Helper()
+	r := v.queues[n]
+	if r == nil {
+		v.M.t.Fatalf("queue %d was not set up", n)
+	}
+	var chain []Buffer
+	if len(out) > 0 {
+		b := Buffer{Addr: a.Take(uint64(len(out)), 16), Len: uint32(len(out))}
+		v.M.Write(b.Addr, out)
+		chain = append(chain, b)
+	}
+	var reply uint64
+	if in > 0 {
+		reply = a.Take(uint64(in), 16)
+		v.M.Memset(reply, in, 0xcc)
+		chain = append(chain, Buffer{Addr: reply, Len: uint32(in), Write: true})
+	}
+	head := r.Add(chain...)
+	v.Kick(n)
+	used, written := r.Wait()
+	if used != head {
+		v.M.t.Fatalf("queue %d: chain %d was used, not %d", n, used, head)
+	}
+	if int64(written) > int64(in) {
+		v.M.t.Fatalf("queue %d: %d bytes were written where there is room for %d", n, written, in)
+	}
+	if h, ok := a.(*Heap); ok {
+		defer func() {
+			for _, b := range chain {
+				h.Free(b.Addr)
+			}
+		}()
+	}
+	if written == 0 {
+		return nil
+	}
+	return v.M.Read(reply, int(written))
+}
+
+// WaitInterrupt waits until all of bits are in the interrupt status (1 for a
+// used buffer, 2 for a change of the configuration), and acknowledges them.
+func (v *VirtioMMIO) WaitInterrupt(bits uint32) {
+	v.M.t.Helper()
+	v.M.Eventually("an interrupt", func() bool { return v.In(VInterruptStatus)&bits == bits })
+	v.Out(VInterruptACK, bits)
+}
 
 // Interrupts reads and acknowledges the interrupt status.
 func (v *VirtioMMIO) Interrupts() uint32 {
@@ -173,94 +240,4 @@ func (v *VirtioMMIO) Config(off uint64, n int) []byte {
 	}
 	v.M.t.Fatal("the configuration does not come to rest")
 	return nil
-}
-
-// Alloc hands out guest memory from an address upwards. Nothing is freed.
-type Alloc struct{ Next uint64 }
-
-// Take gives n bytes at a multiple of align, which is a power of two.
-func (a *Alloc) Take(n, align uint64) uint64 {
-	p := (a.Next + align - 1) &^ (align - 1)
-	a.Next = p + n
-	return p
-}
-
-// Vring is the driver's side of a split virtqueue (virtio 1.2 section 2.7).
-type Vring struct {
-	// Desc, Avail and Used are where its parts are; they are laid out so that
-	// they suit a legacy device.
-	Desc, Avail, Used uint64
-	// Size is the number of entries.
-	Size int
-
-	m        *Machine
-	free     int
-	availIdx uint16
-	usedIdx  uint16
-}
-
-// Buffer is a part of a request.
-type Buffer struct {
-	Addr  uint64
-	Len   uint32
-	Write bool // by the device
-}
-
-func newVring(m *Machine, size int, a *Alloc) *Vring {
-	n := uint64(size)
-	availEnd := 16*n + 6 + 2*n
-	used := (availEnd + 4095) &^ 4095
-	base := a.Take(used+6+8*n, 4096)
-	m.Memset(base, int(used+6+8*n), 0)
-	return &Vring{Desc: base, Avail: base + 16*n, Used: base + used, Size: size, m: m}
-}
-
-// Add makes a chain of buffers available and gives its head.
-func (r *Vring) Add(chain ...Buffer) uint16 {
-	r.m.t.Helper()
-	head := r.free
-	for i, b := range chain {
-		n := (head + i) % r.Size
-		flags, next := uint16(0), uint16(0)
-		if b.Write {
-			flags |= 2
-		}
-		if i < len(chain)-1 {
-			flags |= 1
-			next = uint16((n + 1) % r.Size)
-		}
-		var d [16]byte
-		binary.LittleEndian.PutUint64(d[0:], b.Addr)
-		binary.LittleEndian.PutUint32(d[8:], b.Len)
-		binary.LittleEndian.PutUint16(d[12:], flags)
-		binary.LittleEndian.PutUint16(d[14:], next)
-		r.m.Write(r.Desc+16*uint64(n), d[:])
-	}
-	r.free = (head + len(chain)) % r.Size
-	r.m.Writew(r.Avail+4+2*uint64(int(r.availIdx)%r.Size), uint16(head))
-	r.availIdx++
-	r.m.Writew(r.Avail+2, r.availIdx)
-	return uint16(head)
-}
-
-// Take gives the next used chain: its head and how many bytes were written.
-func (r *Vring) Take() (head uint16, n uint32, ok bool) {
-	r.m.t.Helper()
-	if r.m.Readw(r.Used+2) == r.usedIdx {
-		return 0, 0, false
-	}
-	e := r.m.Read(r.Used+4+8*uint64(int(r.usedIdx)%r.Size), 8)
-	r.usedIdx++
-	return uint16(binary.LittleEndian.Uint32(e)), binary.LittleEndian.Uint32(e[4:]), true
-}
-
-// Wait waits for the next used chain.
-func (r *Vring) Wait() (head uint16, n uint32) {
-	r.m.t.Helper()
-	r.m.Eventually("a used buffer", func() bool {
-		var ok bool
-		head, n, ok = r.Take()
-		return ok
-	})
-	return head, n
 }
