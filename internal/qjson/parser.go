@@ -18,8 +18,8 @@ const (
 	MaxTokenCount = 2 << 20
 )
 
-// keepBuffer is the size up to which buffers are kept for the next value.
-const keepBuffer = 64 << 10
+// keepTokens is how many tokens there is room kept for.
+const keepTokens = 8 << 10
 
 // ErrIncomplete says that the bytes so far end within a value, or between two.
 var ErrIncomplete = errors.New("incomplete JSON value")
@@ -32,15 +32,15 @@ func (e Error) Error() string { return string(e) }
 
 type token struct {
 	kind       state
-	start, end uint32 // of its text in Parser.text
+	start, end uint32 // of its bytes in Parser.text
 }
 
 // Parser takes a stream of bytes apart into JSON values. The zero value is
 // ready for use. A Parser may be used by one goroutine at a time.
 type Parser struct {
 	state  state
-	text   []byte // text of all tokens of the value being read
-	tok    int    // where the token being read begins in text
+	text   text // of all tokens of the value being read
+	tok    int  // where the token being read begins in text
 	tokens []token
 
 	// As QEMU, the two kinds of brackets are counted apart, and a value ends
@@ -67,9 +67,9 @@ func (p *Parser) Next(data []byte) (v any, rest []byte, err error) {
 				quote = '\''
 			}
 			// Bounded, so that a token is never more than this over its limit.
-			n := plainRun(data[:min(len(data), keepBuffer)], quote)
+			n := plainRun(data[:min(len(data), chunkSize)], quote)
 			if n > 0 {
-				p.text = append(p.text, data[:n]...)
+				p.text.add(data[:n])
 				data = data[n:]
 				if err := p.checkToken(); err != nil {
 					return nil, data, err
@@ -79,7 +79,7 @@ func (p *Parser) Next(data []byte) (v any, rest []byte, err error) {
 		}
 		next, look := step(p.state, data[0])
 		if !look {
-			p.text = append(p.text, data[0])
+			p.text.addByte(data[0])
 			data = data[1:]
 		}
 		v, done, err := p.enter(next)
@@ -108,7 +108,7 @@ func (p *Parser) Flush() (v any, err error) {
 		}
 	}
 	if len(p.tokens) > 0 {
-		return parseTokens(p.tokens, p.text)
+		return parseTokens(p.tokens, &p.text)
 	}
 	return nil, ErrIncomplete
 }
@@ -126,7 +126,7 @@ func (p *Parser) enter(next state) (v any, done bool, err error) {
 		p.state = lexStart
 		return p.token(next)
 	case next == lexError:
-		stray := p.text[p.tok:]
+		stray := p.text.slice(p.tok, p.text.size)
 		if i := bytes.IndexByte(stray, 0); i >= 0 {
 			stray = stray[:i] // QEMU prints it as a C string
 		}
@@ -135,7 +135,7 @@ func (p *Parser) enter(next state) (v any, done bool, err error) {
 		p.state = lexRecovery
 		return nil, true, err
 	case next == lexStart || next == lexRecovery:
-		p.text = p.text[:p.tok]
+		p.text.cut(p.tok)
 	}
 	p.state = next
 	return nil, false, nil
@@ -154,7 +154,7 @@ func (p *Parser) token(kind state) (v any, done bool, err error) {
 		p.brackets--
 	}
 	switch {
-	case len(p.text)+1 > p.maxSize():
+	case p.text.size+1 > p.maxSize():
 		err = Error("JSON token size limit exceeded")
 	case len(p.tokens)+1 > p.maxCount():
 		err = Error("JSON token count limit exceeded")
@@ -165,21 +165,21 @@ func (p *Parser) token(kind state) (v any, done bool, err error) {
 		p.drop()
 		return nil, true, err
 	}
-	p.tokens = append(p.tokens, token{kind, uint32(p.tok), uint32(len(p.text))})
-	p.tok = len(p.text)
+	p.tokens = append(p.tokens, token{kind, uint32(p.tok), uint32(p.text.size)})
+	p.tok = p.text.size
 	// QEMU does not look whether braces went negative here, so "[}" waits for
 	// more where "{]" is an error at once.
 	if (p.braces > 0 || p.brackets > 0) && p.brackets >= 0 {
 		return nil, false, nil
 	}
-	v, err = parseTokens(p.tokens, p.text)
+	v, err = parseTokens(p.tokens, &p.text)
 	p.drop()
 	return v, true, err
 }
 
 // checkToken bounds a token that has not ended yet.
 func (p *Parser) checkToken() error {
-	if len(p.text)-p.tok <= p.maxSize() {
+	if p.text.size-p.tok <= p.maxSize() {
 		return nil
 	}
 	p.Reset()
@@ -189,13 +189,11 @@ func (p *Parser) checkToken() error {
 // drop forgets the value being read, but not what the lexer is doing.
 func (p *Parser) drop() {
 	p.braces, p.brackets, p.tok = 0, 0, 0
-	if cap(p.text) > keepBuffer {
-		p.text = nil
-	}
-	if cap(p.tokens) > keepBuffer/8 {
+	p.text.reset()
+	if cap(p.tokens) > keepTokens {
 		p.tokens = nil
 	}
-	p.text, p.tokens = p.text[:0], p.tokens[:0]
+	p.tokens = p.tokens[:0]
 }
 
 // Parse reads the one value that data must consist of.

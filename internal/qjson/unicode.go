@@ -1,6 +1,9 @@
 package qjson
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // decodeRune takes the first code point off s, which must not be empty. It
 // accepts UTF-8 and C0 80 for U+0000; any other overlong form, surrogates and
@@ -50,17 +53,15 @@ func validRune(cp rune) bool {
 // unquote decodes the text of a string token, quotes included.
 func unquote(text []byte) (any, error) {
 	end := len(text) - 1
-	if isPlain(text[1:end]) {
-		return string(text[1:end]), nil
-	}
-	out := make([]byte, 0, end-1)
+	var out strings.Builder
+	out.Grow(end - 1)
 	for i := 1; i < end; {
 		if text[i] != '\\' {
 			cp, n := decodeRune(text[i:end])
 			if cp < 0 {
 				return nil, parseError("invalid UTF-8 sequence in string")
 			}
-			out = utf8.AppendRune(out, cp)
+			out.WriteRune(cp)
 			i += n
 			continue
 		}
@@ -69,17 +70,17 @@ func unquote(text []byte) (any, error) {
 		i += 2
 		switch c {
 		case '"', '\'', '\\', '/':
-			out = append(out, c)
+			out.WriteByte(c)
 		case 'b':
-			out = append(out, '\b')
+			out.WriteByte('\b')
 		case 'f':
-			out = append(out, '\f')
+			out.WriteByte('\f')
 		case 'n':
-			out = append(out, '\n')
+			out.WriteByte('\n')
 		case 'r':
-			out = append(out, '\r')
+			out.WriteByte('\r')
 		case 't':
-			out = append(out, '\t')
+			out.WriteByte('\t')
 		case 'u':
 			cp, n := escapedRune(text[i:end])
 			if cp < 0 {
@@ -87,13 +88,13 @@ func unquote(text []byte) (any, error) {
 				bad := text[esc:min(i+4, len(text))]
 				return nil, parseError(string(bad) + " is not a valid Unicode character")
 			}
-			out = utf8.AppendRune(out, cp)
+			out.WriteRune(cp)
 			i += n
 		default:
 			return nil, parseError("invalid escape sequence in string")
 		}
 	}
-	return string(out), nil
+	return out.String(), nil
 }
 
 // isPlain says whether s is ASCII without escapes.

@@ -6,7 +6,7 @@ import (
 )
 
 // parseTokens turns the tokens of one value, balanced or not, into the value.
-func parseTokens(tokens []token, text []byte) (any, error) {
+func parseTokens(tokens []token, text *text) (any, error) {
 	d := decoder{tokens: tokens, text: text}
 	return d.value()
 }
@@ -15,7 +15,7 @@ func parseTokens(tokens []token, text []byte) (any, error) {
 // [MaxNesting], since the tokens were.
 type decoder struct {
 	tokens []token
-	text   []byte
+	text   *text
 }
 
 func parseError(msg string) error {
@@ -40,7 +40,7 @@ func (d *decoder) pop() (state, []byte, error) {
 	}
 	t := d.tokens[0]
 	d.tokens = d.tokens[1:]
-	return kind, d.text[t.start:t.end], nil
+	return kind, d.text.slice(int(t.start), int(t.end)), nil
 }
 
 func (d *decoder) value() (any, error) {
@@ -56,6 +56,13 @@ func (d *decoder) value() (any, error) {
 	case tokString, tokInteger, tokFloat, tokKeyword:
 	default:
 		return nil, parseError("expecting value")
+	}
+	if kind == tokString {
+		t := d.tokens[0]
+		if s, ok := d.text.plain(int(t.start)+1, int(t.end)-1); ok {
+			d.tokens = d.tokens[1:]
+			return s, nil
+		}
 	}
 	kind, text, _ := d.pop()
 	switch kind {
