@@ -87,9 +87,10 @@ type backend interface {
 // Chardev is one character device. Its methods may be called from any goroutine, including from a
 // [Frontend]'s, with the exception that Close must not be called from a Frontend's method.
 type Chardev struct {
-	id  string
-	reg *Registry
-	be  backend
+	id      string
+	backend string // its name
+	reg     *Registry
+	be      backend
 
 	// port, where set, makes this a frontend's place at a multiplexer, and nothing else here but
 	// id, reg and filename is in use.
@@ -116,6 +117,7 @@ type Chardev struct {
 	closed   bool // no frontend may be attached any more
 
 	over   *mux // the multiplexer that is the frontend; nil without
+	breaks int  // break conditions that the frontend is to be told of
 	fe     Frontend
 	feGen  uint64 // counts Attach and Detach
 	feOpen bool   // the frontend was told EventOpened, and not yet EventClosed
@@ -237,6 +239,7 @@ func (c *Chardev) Detach() {
 	c.feGen++
 	c.feOpen = false
 	c.short = false
+	c.breaks = 0
 	signal(c.wakeFE)
 	signal(c.wakeIn)
 }

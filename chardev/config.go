@@ -16,6 +16,8 @@ type Common struct {
 	LogAppend bool
 	// Mux puts a multiplexer on the backend, so that several frontends can share it.
 	Mux bool
+	// Quiet keeps a pty from saying on the console where it is: a client that made it is told.
+	Quiet bool
 }
 
 func (c Common) common() Common { return c }

@@ -36,6 +36,12 @@ func (c *Chardev) step() bool {
 		fe.Event(EventOpened)
 		return true
 	}
+	if c.breaks > 0 {
+		c.breaks--
+		c.mu.Unlock()
+		fe.Event(EventBreak)
+		return true
+	}
 	if c.short && c.out.len() <= QueueSize/2 {
 		c.short = false
 		c.mu.Unlock()

@@ -62,7 +62,9 @@ func openPty(c *Chardev, cfg PtyConfig) error {
 		signal(b.kick)
 		return true
 	}
-	c.reg.say("char device redirected to %s (label %s)", name, c.id)
+	if !cfg.Quiet {
+		c.reg.say("char device redirected to %s (label %s)", name, c.id)
+	}
 	return nil
 }
 

@@ -144,7 +144,7 @@ func (r *Registry) open(c *Chardev, cfg Config) (err error) {
 			return err
 		}
 	}
-	c.filename = cfg.Backend()
+	c.filename, c.backend = cfg.Backend(), cfg.Backend()
 	switch cfg := cfg.(type) {
 	case SocketConfig:
 		err = openSocket(c, cfg)

@@ -35,6 +35,7 @@ var hostMemory = slices.Concat(
 // DefaultObjectTypes is the set that [Parse] uses. It is a new map each time.
 func DefaultObjectTypes() ObjectTypes {
 	return ObjectTypes{
+		"iothread":           optional(KindInt, "aio-max-batch", "thread-pool-min", "thread-pool-max", "poll-max-ns", "poll-grow", "poll-shrink"),
 		"memory-backend-ram": hostMemory,
 		"memory-backend-memfd": slices.Concat(hostMemory,
 			optional(KindBool, "hugetlb"), optional(KindSize, "hugetlbsize"), optional(KindBool, "seal")),

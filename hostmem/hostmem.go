@@ -220,6 +220,9 @@ func (b *Backend) Claim() error {
 	return nil
 }
 
+// Claimed tells whether the backend has a user.
+func (b *Backend) Claimed() bool { return b.mapped }
+
 // Release frees the memory; nothing may use it any more.
 func (b *Backend) Release() error {
 	if b.ram == nil {

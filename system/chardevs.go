@@ -17,6 +17,7 @@ type chardevObject struct{ qom.State }
 
 // RegisterTypes adds the types of objects that belong to the VM itself.
 func RegisterTypes(r *qom.Registry) {
+	registerIOThread(r)
 	r.Register(qom.Type{Name: "chardev", Parent: "object", Abstract: true,
 		New: func() qom.Object { return new(chardevObject) }})
 	for _, b := range chardev.Backends() {

@@ -2,6 +2,7 @@ package system
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/gqemu/gqemu/cli"
 	"github.com/gqemu/gqemu/hostmem"
@@ -77,29 +78,69 @@ func (v *VM) createObjects() error {
 
 // createObject makes an object. What goes wrong has no place on the command
 // line in QEMU's messages: objects are made long after it was read.
-func (v *VM) createObject(o *cli.ObjectOpt) error {
-	obj, err := v.env.Types.New(o.Type)
+func (v *VM) createObject(o *cli.ObjectOpt) error { return v.addObject(o.Type, o.ID, o.Props) }
+
+// addObject makes an object of /objects, with properties whose values are
+// JSON's. On failure nothing is left.
+func (v *VM) addObject(typ, id string, props map[string]any) error {
+	t := v.env.Types.Lookup(typ)
+	switch {
+	case t == nil:
+		return fmt.Errorf("invalid object type: %s", typ)
+	case !t.IsA("user-creatable"):
+		return fmt.Errorf("object type '%s' isn't supported by object-add", typ)
+	case t.Abstract:
+		return fmt.Errorf("object type '%s' is abstract", typ)
+	}
+	obj, err := v.env.Types.New(typ)
 	if err != nil {
 		return err
 	}
-	for _, name := range qjson.Keys(o.Props) {
-		if err := qom.Set(obj, name, qom.JSON(o.Props[name])); err != nil {
+	for _, name := range qjson.Keys(props) {
+		if err := qom.Set(obj, name, qom.JSON(props[name])); err != nil {
 			return err
 		}
 	}
-	if err := qom.AddChild(v.objects, o.ID, obj); err != nil {
+	if err := qom.AddChild(v.objects, id, obj); err != nil {
 		return err
 	}
-	if b, ok := obj.(*hostmem.Backend); ok {
-		v.backends = append(v.backends, b)
-		return b.Complete()
+	switch o := obj.(type) {
+	case *hostmem.Backend:
+		if err = o.Complete(); err == nil {
+			v.backends = append(v.backends, o)
+		}
+	case qdev.UserCreatable:
+		err = o.Complete(v.host)
 	}
-	if u, ok := obj.(qdev.UserCreatable); ok {
-		if err := u.Complete(v.host); err != nil {
-			qom.Unparent(obj)
+	if err != nil {
+		qom.Unparent(obj)
+	}
+	return err
+}
+
+// deleteObject undoes addObject, unless something uses the object.
+func (v *VM) deleteObject(id string) error {
+	o := qom.Child(v.objects, id)
+	if o == nil {
+		return fmt.Errorf("object '%s' not found", id)
+	}
+	inUse := fmt.Errorf("object '%s' is in use, can not be deleted", id)
+	switch o := o.(type) {
+	case *hostmem.Backend:
+		if o.Claimed() {
+			return inUse
+		}
+		if err := o.Release(); err != nil {
 			return err
 		}
+		v.backends = slices.DeleteFunc(v.backends, func(b *hostmem.Backend) bool { return b == o })
+	case qdev.UserCreatable:
+		if o.InUse() {
+			return inUse
+		}
+		o.Release()
 	}
+	qom.Unparent(o)
 	return nil
 }
 

@@ -31,6 +31,9 @@ func (v *VM) registerCommands() {
 	v.registerTrace()
 	v.registerAction()
 	v.registerMigration()
+	v.registerObjects()
+	v.registerMisc()
+	v.registerDump()
 	v.registerHMP()
 }
 
@@ -58,7 +61,12 @@ func (v *VM) registerRunState() {
 		return StatusInfo{Running: v.run.Running(), Status: v.run.state}, nil
 	}, qapi.AllowPreconfig())
 	register(v, "stop", func(none) (none, error) { return none{}, v.stop(StatePaused) })
-	register(v, "cont", func(none) (none, error) { return none{}, v.start() })
+	register(v, "cont", func(none) (none, error) {
+		if v.dump.active() {
+			return none{}, errDumping
+		}
+		return none{}, v.start()
+	})
 	register(v, "system_reset", func(none) (none, error) {
 		v.requestReset(CauseHostReset)
 		return none{}, nil

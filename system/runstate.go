@@ -18,6 +18,7 @@ const (
 	StateShutdown      RunState = "shutdown"
 	StateInternalError RunState = "internal-error"
 	StateGuestPanicked RunState = "guest-panicked"
+	StateSaveVM        RunState = "save-vm"
 )
 
 // QAPIName is the name of the type in the QMP schema.
@@ -33,10 +34,11 @@ func (RunState) QAPIEnum() []string {
 // transitions says which state may follow which.
 var transitions = map[RunState][]RunState{
 	StatePrelaunch:     {StateRunning, StateInternalError},
-	StateRunning:       {StatePaused, StateShutdown, StateInternalError, StateGuestPanicked},
+	StateRunning:       {StatePaused, StateShutdown, StateInternalError, StateGuestPanicked, StateSaveVM},
 	StatePaused:        {StateRunning, StatePrelaunch, StateInternalError},
 	StateShutdown:      {StatePrelaunch, StateInternalError},
 	StateGuestPanicked: {StateRunning, StatePrelaunch, StateShutdown, StateInternalError},
+	StateSaveVM:        {StateRunning, StatePrelaunch, StateInternalError},
 	StateInternalError: {StatePrelaunch},
 }
 

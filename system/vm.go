@@ -94,6 +94,7 @@ type VM struct {
 	req       requests
 	action    cli.Action
 	migration migrationState
+	dump      dumpState
 	wake      chan struct{} // capacity 1: serve has something to do
 	started   chan struct{} // closed when Run has brought the VM to its first state
 	aborted   atomic.Bool   // a signal came before that
@@ -316,6 +317,7 @@ func (v *VM) unrealizeAll() error {
 // then clients, then the accelerator's memory slots, then RAM. It is called
 // WITHOUT the VM lock, once, also for a VM that failed to start.
 func (v *VM) Close() {
+	v.stopDump()
 	v.mu.Lock()
 	v.finish()
 	for v.changing {

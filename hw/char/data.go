@@ -1,6 +1,10 @@
 package char
 
-import "github.com/gqemu/gqemu/chardev"
+import (
+	"errors"
+
+	"github.com/gqemu/gqemu/chardev"
+)
 
 // This file is the UART's data path: the transmitter, the receiver and the
 // chardev's side of both.
@@ -150,6 +154,19 @@ func (f *frontend) locked(do func(u *UART)) {
 	if f.u.chr != nil {
 		do(f.u)
 	}
+}
+
+// Rebind is part of chardev.Hotswapper.
+func (f *frontend) Rebind(c *chardev.Chardev) (err error) {
+	err = errors.New("the serial port is gone")
+	f.locked(func(u *UART) {
+		if err = c.Attach(f); err == nil {
+			u.chr.Detach()
+			u.chr = c
+			u.send()
+		}
+	})
+	return err
 }
 
 func (f *frontend) CanReceive() (n int) {

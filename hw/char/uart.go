@@ -142,6 +142,7 @@ func (u *UART) Realize(h *qdev.Host) error {
 		return fmt.Errorf("Property '%s.chardev' can't take value '%s': %w", u.TypeName(), u.chardevID, err)
 	}
 	u.Defer(func() {
+		chr := u.chr // perhaps another by now
 		u.chr = nil
 		chr.Detach()
 	})
