@@ -97,6 +97,8 @@ func (b *blk) features() uint64 {
 	return f | 1<<blkDiscard | 1<<blkWriteZeroes
 }
 
+func (b *blk) passive(int) bool { return false }
+
 // serve is part of model.
 func (b *blk) serve(d *device, n int, q *vring.Queue) (bool, error) {
 	c, err := q.Pop()

@@ -25,6 +25,9 @@ type model interface {
 	// setConfig writes; the range is within the space.
 	config() []byte
 	setConfig(offset int, data []byte)
+	// passive tells that queue n is not served when it is kicked: serving
+	// another takes buffers from it.
+	passive(n int) bool
 	// serve takes one chain of queue n, which is q, and tells whether there
 	// was one. An error is q's. device.io is held.
 	serve(d *device, n int, q *vring.Queue) (worked bool, err error)

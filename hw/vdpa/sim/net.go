@@ -72,14 +72,15 @@ func (l *loop) features() uint64 {
 
 // serve is part of model.
 func (l *loop) serve(d *device, n int, q *vring.Queue) (bool, error) {
-	switch n {
-	case netTX:
+	if n == netTX {
 		return l.transmit(d, q)
-	case netCtrl:
-		return l.control(d, q)
 	}
-	return false, nil // what comes is put into the receive queue by transmit
+	return l.control(d, q)
 }
+
+// passive is part of model. What comes is put into the receive queue by
+// transmit.
+func (l *loop) passive(n int) bool { return n == netRX }
 
 // transmit takes one packet and hands it back to the driver.
 func (l *loop) transmit(d *device, tx *vring.Queue) (bool, error) {
@@ -124,7 +125,6 @@ func (l *loop) receive(d *device, packet [][]byte, n uint64) bool {
 		l.stats.rxDropped.Add(1)
 		return false
 	}
-	rx.SuppressKicks() // nothing waits for a buffer
 	c, err := rx.Pop()
 	if err != nil {
 		d.broke(netRX, err)

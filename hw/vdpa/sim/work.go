@@ -76,6 +76,9 @@ func (d *device) step(n int) bool {
 		return false
 	}
 	q.SuppressKicks()
+	if d.model.passive(n) {
+		return false
+	}
 	worked, err := d.model.serve(d, n, q)
 	if err == nil && !worked {
 		worked, err = q.WantKicks()
