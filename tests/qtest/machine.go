@@ -43,8 +43,12 @@ func StartWith(t testing.TB, c Config) *Machine {
 	mon := listen(t, filepath.Join(m.Dir, "qmp"))
 	defer mon.Close()
 
+	log := "/dev/null"
+	if os.Getenv("QTEST_LOG") != "" {
+		log = "/dev/fd/2"
+	}
 	full := []string{
-		"-qtest", "unix:" + test.Addr().String(), "-qtest-log", "/dev/null",
+		"-qtest", "unix:" + test.Addr().String(), "-qtest-log", log,
 		"-chardev", "socket,path=" + mon.Addr().String() + ",id=char0", "-mon", "chardev=char0,mode=control",
 		"-display", "none", "-audio", "none",
 	}
