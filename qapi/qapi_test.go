@@ -295,6 +295,12 @@ func TestEvents(t *testing.T) {
 	if v, err := r.Event("VSERPORT_CHANGE").Encode(&base{"x"}); err != nil || string(qjson.Marshal(v)) != `{"id": "x"}` {
 		t.Errorf("%v, %v", v, err)
 	}
+	type alike struct {
+		Other string `qapi:"id"`
+	}
+	if v, err := r.Event("VSERPORT_CHANGE").Encode(alike{"y"}); err != nil || string(qjson.Marshal(v)) != `{"id": "y"}` {
+		t.Errorf("%v, %v", v, err)
+	}
 	for name, data := range map[string]any{"STOP": base{}, "OWN": base{}, "VSERPORT_CHANGE": nil} {
 		if _, err := r.Event(name).Encode(data); err == nil {
 			t.Errorf("%s takes %T", name, data)

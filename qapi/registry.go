@@ -75,11 +75,14 @@ type Event struct {
 	// limited apart.
 	Rate    time.Duration
 	RateKey string
+
+	registry *Registry
 }
 
 // Encode makes the data of the event into what package qjson writes. It
 // returns nil data for an event that has none, and an error if data is not of
-// the type that was registered.
+// the type that was registered or one with the same members: who posts an event
+// need not know who registered it.
 func (e *Event) Encode(data any) (any, error) {
 	if len(e.Data.Members) == 0 && len(e.Data.Variants) == 0 {
 		if data != nil && data != struct{}{} {
@@ -91,10 +94,33 @@ func (e *Event) Encode(data any) (any, error) {
 	if v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
 	}
-	if !v.IsValid() || v.Type() != e.Data.Go {
-		return nil, fmt.Errorf("qapi: data of event %s is %T, not %v", e.Name, data, e.Data.Go)
+	if v.IsValid() && v.Type() == e.Data.Go {
+		return e.Data.encode(v), nil
 	}
-	return e.Data.encode(v), nil
+	if v.Kind() == reflect.Struct {
+		if t := e.registry.typeOf(v.Type()); sameMembers(t, e.Data) {
+			return t.encode(v), nil
+		}
+	}
+	return nil, fmt.Errorf("qapi: data of event %s is %T, not %v", e.Name, data, e.Data.Go)
+}
+
+// sameMembers tells whether objects of two types look alike, down to the
+// members' types, which must be equal or of the same built-in type.
+func sameMembers(a, b *Type) bool {
+	if len(a.Members) != len(b.Members) || len(a.Variants)+len(b.Variants) > 0 {
+		return false
+	}
+	for i := range a.Members {
+		m, n := &a.Members[i], &b.Members[i]
+		if m.Name != n.Name || m.Optional != n.Optional {
+			return false
+		}
+		if m.Type != n.Type && (m.Type.builtin() == "" || m.Type.builtin() != n.Type.builtin()) {
+			return false
+		}
+	}
+	return true
 }
 
 // Register adds a command. The function is called with decoded arguments; if
@@ -153,7 +179,7 @@ func RegisterEvent[Data any](r *Registry, name string, opts ...Option) {
 	if _, dup := r.events[name]; dup {
 		panic("qapi: event " + name + " is registered twice")
 	}
-	e := &Event{Name: name, Data: r.typeOf(reflect.TypeFor[Data]())}
+	e := &Event{Name: name, registry: r, Data: r.typeOf(reflect.TypeFor[Data]())}
 	if e.Data.Kind != KindObject {
 		panic("qapi: event " + name + ": data must be a struct")
 	}
