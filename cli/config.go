@@ -45,9 +45,10 @@ type Config struct {
 
 	Sandbox        Sandbox
 	RunAs          *RunAs // nil to stay who one is
-	Chroot         string // "" for none
-	MemLock        bool   // all memory stays in RAM
-	CPUPM          bool   // the guest may idle the host's CPUs
+	Chroot         string // root directory, if HasChroot
+	HasChroot      bool
+	MemLock        bool // all memory stays in RAM
+	CPUPM          bool // the guest may idle the host's CPUs
 	OnlyMigratable bool
 	Preconfig      bool
 	MemPath        string // directory or file behind -m, "" for none

@@ -111,13 +111,13 @@ func (p *parser) runWith(o Option) error {
 		return err
 	}
 	if dir, ok := opts.Get("chroot"); ok {
-		p.cfg.Chroot = dir
+		p.cfg.Chroot, p.cfg.HasChroot = dir, true
 	}
 	return nil
 }
 
 func (p *parser) chroot(o Option) error {
 	p.warn("option is deprecated, use '-run-with chroot=...' instead", "")
-	p.cfg.Chroot = o.Arg
+	p.cfg.Chroot, p.cfg.HasChroot = o.Arg, true
 	return nil
 }

@@ -72,6 +72,9 @@ func Realize(d Device) error {
 		return nil
 	}
 	h := s.host
+	if h.OnlyMigratable && ClassOf(s.Type()).Unmigratable {
+		return fmt.Errorf("Device %s is not migratable, but --only-migratable was specified", s.TypeName())
+	}
 	if s.Parent() == nil && h.Unattached != nil {
 		if err := qom.AddChild(h.Unattached, "device[*]", d); err != nil {
 			return err

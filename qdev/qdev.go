@@ -51,6 +51,8 @@ type Host struct {
 	Guest GuestActions
 	Boot  *BootOrder
 	Types *qom.Registry
+	// OnlyMigratable refuses devices that block migration.
+	OnlyMigratable bool
 	// Globals are the -global settings, in order.
 	Globals []*Global
 

@@ -102,40 +102,81 @@ func (v *VM) addChardevObject(id, backend string) error {
 func (v *VM) createSerials() error {
 	n := 0
 	for _, s := range v.cfg.Serials {
-		if s.Filename == "none" {
-			v.serials = append(v.serials, "")
-			continue
+		id := ""
+		if s.Filename != "none" {
+			var err error
+			if id, err = v.legacyChardev(s, fmt.Sprintf("serial%d", n), "serial"); err != nil {
+				return err
+			}
+			n++
 		}
-		v.messages.at(s.Loc)
-		id, given := strings.CutPrefix(s.Filename, "chardev:")
-		if given {
-			if _, ok := v.chardevs.Get(id); !ok {
-				return at(s.Loc, fmt.Errorf("could not connect serial device to character backend '%s'", s.Filename))
-			}
-		} else {
-			id = fmt.Sprintf("serial%d", n)
-			cfg, err := chardev.ParseMuxFilename(s.Filename)
-			var syntax *chardev.SyntaxError
-			v.rep.Flush(locate(cli.ShortForms(s.Filename), s.Loc))
-			if err == nil {
-				err = v.addChardev(id, cfg)
-			}
-			if err == nil && cfg.Multiplexed() {
-				// "mon:": the serial port, which comes later, then takes the focus.
-				c, _ := v.chardevs.Get(id)
-				err = v.monitors.Add(c, monitor.Options{Mode: monitor.Readline})
-			}
-			if err != nil {
-				if !errors.As(err, &syntax) || syntax.Text != "" {
-					v.rep.Error(s.Loc, err)
-				}
-				return at(s.Loc, fmt.Errorf("could not connect serial device to character backend '%s'", s.Filename))
-			}
-		}
-		n++
 		v.serials = append(v.serials, id)
 	}
 	return nil
+}
+
+// maxParallel is how many -parallel QEMU takes.
+const maxParallel = 3
+
+// createParallels makes the chardevs behind -parallel, where no device is, and
+// behind -debugcon.
+func (v *VM) createParallels() error {
+	n := 0
+	for _, s := range v.cfg.Parallels {
+		if s.Filename == "none" {
+			continue
+		}
+		if n == maxParallel {
+			return at(s.Loc, errors.New("too many parallel ports"))
+		}
+		if _, err := v.legacyChardev(s, fmt.Sprintf("parallel%d", n), "parallel"); err != nil {
+			return err
+		}
+		n++
+	}
+	for _, s := range v.cfg.Debugcons {
+		if _, err := v.legacyChardev(s, "debugcon", ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// legacyChardev makes the chardev id of -serial or its like, which may be
+// shared with a monitor, or finds the one it names. What goes wrong is reported
+// with what the chardev is for, if that is not "".
+func (v *VM) legacyChardev(s cli.SerialOpt, id, what string) (string, error) {
+	v.messages.at(s.Loc)
+	fail := func() error {
+		if what == "" {
+			return errQuiet
+		}
+		return at(s.Loc, fmt.Errorf("could not connect %s device to character backend '%s'", what, s.Filename))
+	}
+	if named, ok := strings.CutPrefix(s.Filename, "chardev:"); ok {
+		if _, ok := v.chardevs.Get(named); !ok {
+			return "", fail()
+		}
+		return named, nil
+	}
+	cfg, err := chardev.ParseMuxFilename(s.Filename)
+	var syntax *chardev.SyntaxError
+	v.rep.Flush(locate(cli.ShortForms(s.Filename), s.Loc))
+	if err == nil {
+		err = v.addChardev(id, cfg)
+	}
+	if err == nil && cfg.Multiplexed() {
+		// "mon:": the port, which comes later, then takes the focus.
+		c, _ := v.chardevs.Get(id)
+		err = v.monitors.Add(c, monitor.Options{Mode: monitor.Readline})
+	}
+	if err != nil {
+		if !errors.As(err, &syntax) || syntax.Text != "" {
+			v.rep.Error(s.Loc, err)
+		}
+		return "", fail()
+	}
+	return id, nil
 }
 
 // locate gives messages a place.

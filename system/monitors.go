@@ -13,7 +13,7 @@ import (
 var QEMUVersion = monitor.Version{Major: 8, Minor: 2, Micro: 7}
 
 // createMonitors makes the command registry and puts monitors on their
-// chardevs; then the serial chardevs, as QEMU's order has it.
+// chardevs.
 func (v *VM) createMonitors() error {
 	v.commands = &qapi.Registry{}
 	version := QEMUVersion
@@ -27,9 +27,6 @@ func (v *VM) createMonitors() error {
 	})
 	v.registerCommands()
 	v.registerEvents()
-	if err := v.createSerials(); err != nil {
-		return err
-	}
 	for i := range v.cfg.Monitors {
 		m := &v.cfg.Monitors[i]
 		o, err := m.Options()

@@ -11,39 +11,56 @@ import (
 	"github.com/gqemu/gqemu/qom"
 )
 
-// createRAM makes the memory behind -m, or takes the -object that
-// -machine memory-backend= names.
-func (v *VM) createRAM() error {
-	common := v.machine.Common()
-	if v.legacy.HasMemoryBackend {
-		for i := range v.cfg.Objects {
-			o := &v.cfg.Objects[i]
-			if o.ID != v.legacy.MemoryBackend {
-				continue
-			}
-			if err := v.createObject(o); err != nil {
-				return err
-			}
-			b, ok := qom.Child(v.objects, o.ID).(*hostmem.Backend)
-			if !ok {
-				return fmt.Errorf("Object '%s' is not a memory backend", o.ID)
-			}
-			if v.legacy.CustomRAMSize && b.Size() != common.MemorySize {
-				return fmt.Errorf("Machine memory size does not match the size of the memory backend")
-			}
-			common.MemorySize = b.Size()
-			return v.useRAM(b)
-		}
-		return fmt.Errorf("Memory backend '%s' not found", v.legacy.MemoryBackend)
-	}
-	if v.class.RAMID == "" || common.MemorySize == 0 || v.class.MaxCPUs == 0 {
+// useMemoryBackend takes the -object that -machine memory-backend= names as
+// the guest's memory.
+func (v *VM) useMemoryBackend() error {
+	if !v.legacy.HasMemoryBackend {
 		return nil
 	}
-	b, err := hostmem.New(v.env.Types, "memory-backend-ram", common.MemorySize)
+	common := v.machine.Common()
+	o := qom.Child(v.objects, v.legacy.MemoryBackend)
+	b, ok := o.(*hostmem.Backend)
+	switch {
+	case !ok:
+		return fmt.Errorf("Memory backend '%s' not found", v.legacy.MemoryBackend)
+	case v.legacy.CustomRAMSize && b.Size() != common.MemorySize:
+		return fmt.Errorf("Machine memory size does not match the size of the memory backend")
+	case v.cfg.MemPath != "":
+		return fmt.Errorf("'-mem-path' can't be used together with '-machine memory-backend'")
+	}
+	common.MemorySize = b.Size()
+	return v.useRAM(b)
+}
+
+// createRAM makes the memory behind -m, where no backend was named.
+func (v *VM) createRAM() error {
+	common, id := v.machine.Common(), v.class.RAMID
+	if v.mainRAM != nil || v.numa.backends() > 0 || id == "" || common.MemorySize == 0 {
+		return nil
+	}
+	if qom.Child(v.objects, id) != nil {
+		return &cli.DescError{
+			Desc: fmt.Sprintf("object's id '%s' is reserved for the default RAM backend, "+
+				"it can't be used for any other purposes", id),
+			Hint: fmt.Sprintf("Change the object's 'id' to something else or disable automatic creation of the "+
+				"default RAM backend by setting 'memory-backend=%s' with '-machine'.\n", id),
+		}
+	}
+	typ := "memory-backend-ram"
+	if v.cfg.MemPath != "" {
+		typ = "memory-backend-file"
+	}
+	b, err := hostmem.New(v.env.Types, typ, common.MemorySize)
+	if err == nil && v.cfg.MemPath != "" {
+		err = qom.Set(b, "mem-path", qom.JSON(v.cfg.MemPath))
+	}
+	if err == nil {
+		err = v.preallocate(b)
+	}
 	if err != nil {
 		return err
 	}
-	if err := qom.AddChild(v.objects, v.class.RAMID, b); err != nil {
+	if err := qom.AddChild(v.objects, id, b); err != nil {
 		return err
 	}
 	v.backends = append(v.backends, b)
@@ -51,6 +68,14 @@ func (v *VM) createRAM() error {
 		return err
 	}
 	return v.useRAM(b)
+}
+
+// preallocate does what -mem-prealloc says to a new memory backend.
+func (v *VM) preallocate(b qom.Object) error {
+	if !v.cfg.MemPrealloc {
+		return nil
+	}
+	return qom.Set(b, "prealloc", qom.JSON(true))
 }
 
 func (v *VM) useRAM(b *hostmem.Backend) error {
@@ -62,13 +87,10 @@ func (v *VM) useRAM(b *hostmem.Backend) error {
 	return nil
 }
 
-// createObjects makes the remaining -object objects.
+// createObjects makes the -object objects.
 func (v *VM) createObjects() error {
 	for i := range v.cfg.Objects {
 		o := &v.cfg.Objects[i]
-		if v.mainRAM != nil && v.legacy.HasMemoryBackend && o.ID == v.legacy.MemoryBackend {
-			continue
-		}
 		if err := v.createObject(o); err != nil {
 			return err
 		}
@@ -95,6 +117,11 @@ func (v *VM) addObject(typ, id string, props map[string]any) error {
 	obj, err := v.env.Types.New(typ)
 	if err != nil {
 		return err
+	}
+	if _, ok := obj.(*hostmem.Backend); ok {
+		if err := v.preallocate(obj); err != nil {
+			return err
+		}
 	}
 	for _, name := range qjson.Keys(props) {
 		if err := qom.Set(obj, name, qom.JSON(props[name])); err != nil {

@@ -41,20 +41,30 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 // build takes the steps of New up to the first that fails, or to a signal that
 // ends the process.
 func (v *VM) build() error {
-	for _, step := range []func() error{
+	steps := []func() error{
+		v.createFDSets,
+		v.configureRTC,
 		v.createMachine,
 		v.createChardevs,
+		v.checkDrives,
 		v.setMachineProperties,
 		v.createAccelerator,
-		v.createRAM,
+		v.checkICount,
 		v.createQtest,
+		v.checkNetworks,
 		v.createObjects,
 		v.createMonitors,
-		v.locked(v.initMachine),
-		v.locked(v.createDevices),
-		v.locked(v.complete),
-		v.openMuxes,
-	} {
+		v.createSerials,
+		v.createParallels,
+		v.parseCPU,
+		v.useMemoryBackend,
+		v.parseNUMA,
+	}
+	if !v.cfg.Preconfig {
+		steps = append(steps, v.locked(v.initialize))
+	}
+	steps = append(steps, v.openMuxes, v.dropPrivileges)
+	for _, step := range steps {
 		if v.aborted.Load() {
 			return errQuiet
 		}
@@ -62,6 +72,20 @@ func (v *VM) build() error {
 			return err
 		}
 	}
+	return nil
+}
+
+// initialize makes what --preconfig puts off until a client asks for it: the
+// machine with its devices.
+func (v *VM) initialize() error {
+	for _, step := range []func() error{
+		v.createRAM, v.completeNUMA, v.initMachine, v.addFwCfg, v.refuseUSB, v.createDevices, v.complete, v.afterMachine,
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	v.initialized = true
 	return nil
 }
 
@@ -219,32 +243,25 @@ func (v *VM) initMachine() error {
 	c := v.machine.Common()
 	b := &machine.Board{
 		Host: v.host, Accel: v.acc, SMP: c.SMP, Power: v, UUID: v.cfg.UUID, NoGraphic: v.cfg.Nographic,
-		Paused: v.cfg.Paused,
-	}
-	if v.cfg.HasCPU {
-		if v.cfg.CPU == "" {
-			return fmt.Errorf("-cpu option cannot be empty")
-		}
-		m, warnings, err := cli.SplitCPU(v.cfg.CPU)
-		for _, w := range warnings {
-			v.rep.Warn(cli.Loc{}, w)
-		}
-		if err != nil {
-			return err
-		}
-		b.CPU = cpuModel(m)
+		Paused: v.cfg.Paused, NoFDBootCheck: v.cfg.NoFDBootCheck, RTC: v.rtc, CPU: v.cpu,
 	}
 	if len(v.backends) > 0 && v.mainRAM != nil {
 		b.RAM = v.mainRAM.RAM()
 	}
 	b.Serials = v.serials
-	return v.host.Map.Update(func() error { return v.machine.Init(b) })
+	if err := v.host.Map.Update(func() error { return v.machine.Init(b) }); err != nil {
+		return err
+	}
+	if len(v.machine.CPUs()) > 0 {
+		v.warnOptionROMs()
+	}
+	return nil
 }
 
 func cpuModel(m cli.CPUModel) machine.CPUModel {
 	out := machine.CPUModel{Name: m.Name}
 	for _, p := range m.Props {
-		out.Features = append(out.Features, machine.CPUFeature{Name: p.Name, Value: p.Value})
+		out.Features = append(out.Features, machine.CPUFeature{Name: p.Name, Value: p.Value, Global: true})
 	}
 	for _, name := range m.Plus {
 		out.Features = append(out.Features, machine.CPUFeature{Name: name, Value: "on"})

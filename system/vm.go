@@ -81,7 +81,13 @@ type VM struct {
 	mainRAM  *hostmem.Backend   // behind -m, nil for none
 	serials  []string           // chardev ids of -serial, "" for none
 
-	unusedVGA bool // -vga asks for a card
+	rtc   func() int64     // see machine.Board; nil for the host's time
+	cpu   machine.CPUModel // -cpu
+	numa  numa
+	sugar []*qdev.Global // what options other than -global set
+
+	unusedVGA   bool // -vga asks for a card
+	initialized bool // the machine is complete; guarded by mu
 
 	root, objects, chardevObjects qom.Object
 
@@ -213,8 +219,8 @@ func (v *VM) addMachine(t *qom.Type) error {
 	}
 	h := &qdev.Host{
 		Lock: v, Log: v.env.Log, Chardevs: v.chardevs, Report: v.report, Events: v, Run: &v.run, Await: v.await, Guest: v,
-		OpenFD: v.openFD,
-		Boot:   &qdev.BootOrder{}, Types: types, Root: v.root,
+		OpenFD: v.openFD, OnlyMigratable: v.cfg.OnlyMigratable,
+		Boot: &qdev.BootOrder{}, Types: types, Root: v.root,
 		Map:    &memory.Map{},
 		System: memory.NewContainer("system", memory.MaxSize),
 		Ports:  memory.NewContainer("io", 0x10000),
@@ -240,6 +246,7 @@ func (v *VM) addMachine(t *qom.Type) error {
 	if err := qom.AddChild(h.Unattached, "sysbus", h.SysBus); err != nil {
 		return err
 	}
+	h.Globals = append(h.Globals, v.sugar...)
 	for _, g := range v.cfg.Globals {
 		h.Globals = append(h.Globals, &qdev.Global{Driver: g.Driver, Property: g.Property, Value: g.Value})
 	}

@@ -67,7 +67,7 @@ func RegisterTypes(r *qom.Registry) {
 		New: func() qom.Object { return new(Microvm) },
 		Class: &machine.Class{
 			Name: "microvm", Desc: "microvm (i386)", MaxCPUs: 288, DefaultCPU: "qemu64-x86_64-cpu",
-			DefaultRAM: 128 << 20, RAMID: "microvm.ram", ACPI: true, SplitIRQChip: true,
+			DefaultRAM: 128 << 20, RAMID: "microvm.ram", ACPI: true, NUMA: true, SplitIRQChip: true,
 		},
 		Properties: []*qom.Property{
 			auto("ioapic2", "Enable second IO-APIC", func(m *Microvm) *string { return &m.ioapic2 }),

@@ -19,6 +19,14 @@ type SMP struct {
 	Sockets, Dies, Clusters, Cores, Threads int
 }
 
+// Place is where in the topology the CPU of an index is.
+func (s SMP) Place(index int) (socket, die, core, thread int) {
+	thread = index % s.Threads
+	core = index / s.Threads % s.Cores
+	die = index / (s.Threads * s.Cores) % s.Dies
+	return index / (s.Threads * s.Cores * s.Dies), die, core, thread
+}
+
 // Power is what a machine asks of the VM on the guest's behalf. Called with
 // the VM lock held; the transition follows later.
 type Power interface {
@@ -58,7 +66,12 @@ type CPUModel struct {
 }
 
 // CPUFeature sets a property of the CPU, with the value in -cpu's spelling.
-type CPUFeature struct{ Name, Value string }
+type CPUFeature struct {
+	Name, Value string
+	// Global tells that it was written NAME=VALUE rather than +NAME, which
+	// QEMU turns into a global property: errors say so.
+	Global bool
+}
 
 // CPU is one vCPU with its object in the tree.
 type CPU struct {
@@ -105,6 +118,8 @@ type Class struct {
 	HotplugCPUs bool
 	// WakeupSuspend tells that a guest may sleep (S3) and be woken.
 	WakeupSuspend bool
+	// NUMA tells that -numa is supported.
+	NUMA bool
 	// NoSerial tells that -serial has no default.
 	NoSerial bool
 	// SplitIRQChip is the default of kernel-irqchip.
@@ -221,13 +236,3 @@ func getSMP(o qom.Object) (any, error) {
 		"books": int64(1), "drawers": int64(1),
 	}, nil
 }
-
-// none is a machine without anything, for asking what the program can do.
-type none struct{ State }
-
-func (*none) Init(*Board) error { return nil }
-func (*none) Complete() error   { return nil }
-func (*none) Reset() error      { return nil }
-func (*none) Powerdown()        {}
-func (*none) EOI(uint8)         {}
-func (*none) CPUs() []CPU       { return nil }

@@ -56,6 +56,9 @@ func New(h *qdev.Host, a accel.VM, m machine.CPUModel, smp machine.SMP, index in
 	c := d.(*CPU)
 	for _, f := range m.Features {
 		if err := qom.Set(c, f.Name, qom.String(f.Value)); err != nil {
+			if f.Global {
+				err = fmt.Errorf("can't apply global %s.%s=%s: %w", t.Name, f.Name, f.Value, err)
+			}
 			return machine.CPU{}, err
 		}
 	}
