@@ -91,8 +91,12 @@ func (v *VM) registerMachine() {
 			if c == nil {
 				continue
 			}
+			var isDefault *bool
+			if c.Default {
+				isDefault = ptr(true)
+			}
 			out = append(out, MachineInfo{
-				Name: c.Name, Alias: optional(c.Alias), CPUMax: int64(c.MaxCPUs), HotpluggableCPUs: c.HotplugCPUs,
+				Name: c.Name, Alias: optional(c.Alias), IsDefault: isDefault, CPUMax: int64(c.MaxCPUs), HotpluggableCPUs: c.HotplugCPUs,
 				DefaultCPUType: optional(c.DefaultCPU), DefaultRAMID: optional(c.RAMID), ACPI: c.ACPI,
 			})
 		}

@@ -246,12 +246,21 @@ func (m *Q35) initISA() error {
 	}
 	m.devices += len(m.serials)
 	if m.i8042 {
-		if _, err := h.Create("i8042", bus, m.place); err != nil {
+		if err := m.addA20Gate("i8042", 0); err != nil {
 			return err
 		}
 	}
 	m.devices += 2 // vmport, vmmouse
-	_, err = h.Create("port92", bus, m.place)
+	return m.addA20Gate("port92", 1)
+}
+
+// addA20Gate makes a device with a gate of address line 20. The line leads
+// nowhere: processors with KVM have no such gate.
+func (m *Q35) addA20Gate(typ string, n int) error {
+	d, err := m.host.Create(typ, m.lpc.ISA(), m.place)
+	if err == nil {
+		d.Qdev().Connect("a20", 0, m.host.NewIRQ(n, func(int, bool) {}))
+	}
 	return err
 }
 
