@@ -34,6 +34,8 @@ func (v *VM) registerCommands() {
 	v.registerObjects()
 	v.registerMisc()
 	v.registerDump()
+	v.registerOptions()
+	v.registerMachineTarget()
 	v.registerHMP()
 }
 
