@@ -87,9 +87,9 @@ type queue struct {
 // wakeTag is what the poller calls device.wake. Other tags are queues.
 const wakeTag = -1
 
-// newDevice makes a device and starts its goroutine. free is called when it
-// is closed.
-func newDevice(name string, m model, log zerolog.Logger, errors *atomic.Uint64, free func()) (*device, error) {
+// newDevice makes a device. free is called when it is closed. Its queues are
+// processed once it was started.
+func newDevice(name string, m model, log zerolog.Logger, errors *atomic.Uint64, free func()) *device {
 	d := &device{
 		name: name, model: m, log: log, errors: errors, free: free,
 		done: make(chan struct{}), batch: -1, configFD: -1, groups: m.groups(),
@@ -101,21 +101,24 @@ func newDevice(name string, m model, log zerolog.Logger, errors *atomic.Uint64, 
 		}
 	}
 	d.reset()
+	return d
+}
+
+// start starts the device's goroutine.
+func (d *device) start() error {
 	var err error
 	if d.poll, err = newPoller(); err != nil {
-		return nil, err
+		return err
 	}
-	if d.wake, err = sys.NewEventfd(); err != nil {
-		d.poll.close()
-		return nil, err
-	}
-	if err := d.poll.add(d.wake.FD(), wakeTag); err != nil {
-		d.poll.close()
+	if d.wake, err = sys.NewEventfd(); err == nil {
+		if err = d.poll.add(d.wake.FD(), wakeTag); err == nil {
+			go d.work()
+			return nil
+		}
 		d.wake.Close()
-		return nil, err
 	}
-	go d.work()
-	return d, nil
+	d.poll.close()
+	return err
 }
 
 // Close is part of vdpa.Backend. It waits for the request under way.

@@ -53,8 +53,8 @@ func (o *object) open(m model, errors *atomic.Uint64) (vdpa.Backend, error) {
 	if o.opened {
 		return nil, syscall.EBUSY
 	}
-	d, err := newDevice(qom.Path(o), m, o.log, errors, func() { o.opened = false })
-	if err != nil {
+	d := newDevice(qom.Path(o), m, o.log, errors, func() { o.opened = false })
+	if err := d.start(); err != nil {
 		return nil, err
 	}
 	o.opened = true

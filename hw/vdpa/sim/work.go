@@ -91,4 +91,8 @@ func (d *device) step(n int) bool {
 }
 
 // kickAll has all queues looked at.
-func (d *device) kickAll() { _ = d.wake.Signal() }
+func (d *device) kickAll() {
+	if d.wake != nil {
+		_ = d.wake.Signal()
+	}
+}
