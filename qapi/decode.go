@@ -168,31 +168,11 @@ func (t *Type) decodeUint(v any, at *place, dst reflect.Value) error {
 // that do not belong.
 func (t *Type) object(m map[string]any, at *place, dst reflect.Value) error {
 	known, err := t.members(m, at, dst)
-	if err != nil {
+	if err != nil || known == len(m) {
 		return err
 	}
-	var v *Variant
-	if t.tag >= 0 {
-		v = t.variant(dst.FieldByIndex(t.Members[t.tag].field).String())
-	}
-	if v != nil {
-		vdst := dst.FieldByIndex(v.field)
-		vdst.Set(reflect.New(v.Type.Go))
-		n, err := v.Type.members(m, at, vdst.Elem())
-		if err != nil {
-			return err
-		}
-		known += n
-	}
-	if known == len(m) {
-		return nil
-	}
-	for _, k := range qjson.Keys(m) {
-		if t.member(k) == nil && (v == nil || v.Type.member(k) == nil) {
-			return Errorf("Parameter '%s' is unexpected", (&place{up: at, name: k}).full())
-		}
-	}
-	return nil
+	stray := firstStray(m, func(name string) bool { return t.has(name, dst) })
+	return Errorf("Parameter '%s' is unexpected", (&place{up: at, name: stray}).full())
 }
 
 // members decodes those members of m that t declares, and counts them.
@@ -212,7 +192,31 @@ func (t *Type) members(m map[string]any, at *place, dst reflect.Value) (known in
 			return known, err
 		}
 	}
+	if v := t.variantOf(dst); v != nil {
+		inner := dst.FieldByIndex(v.field)
+		inner.Set(reflect.New(v.Type.Go))
+		n, err := v.Type.members(m, at, inner.Elem())
+		return known + n, err
+	}
 	return known, nil
+}
+
+// has tells whether the object v has a member of that name, by its type and
+// the variants it has chosen.
+func (t *Type) has(name string, v reflect.Value) bool {
+	if t.member(name) != nil {
+		return true
+	}
+	variant := t.variantOf(v)
+	return variant != nil && variant.Type.has(name, v.FieldByIndex(variant.field).Elem())
+}
+
+// variantOf is the variant that the discriminator of v selects, or nil.
+func (t *Type) variantOf(v reflect.Value) *Variant {
+	if t.tag < 0 {
+		return nil
+	}
+	return t.variant(v.FieldByIndex(t.Members[t.tag].field).String())
 }
 
 // encode makes a value of type t into one that package qjson writes.
@@ -264,24 +268,28 @@ func (t *Type) encode(v reflect.Value) any {
 
 func (t *Type) encodeObject(v reflect.Value) qjson.Object {
 	o := make(qjson.Object, 0, len(t.Members))
-	var variant *Variant
-	if t.tag >= 0 {
-		variant = t.variant(v.FieldByIndex(t.Members[t.tag].field).String())
-	}
-	if variant == nil || v.FieldByIndex(variant.field).IsNil() {
+	if variant := t.variantOf(v); variant == nil || v.FieldByIndex(variant.field).IsNil() {
 		for _, i := range t.walk {
 			o = t.appendMember(o, i, v)
 		}
 		return o
 	}
+	o = t.appendAll(o, v)
+	o.Sort()
+	return o
+}
+
+// appendAll adds the members of v, those of its variants included, in the
+// order of declaration.
+func (t *Type) appendAll(o qjson.Object, v reflect.Value) qjson.Object {
 	for i := range t.Members {
 		o = t.appendMember(o, i, v)
 	}
-	inner := v.FieldByIndex(variant.field).Elem()
-	for i := range variant.Type.Members {
-		o = variant.Type.appendMember(o, i, inner)
+	if variant := t.variantOf(v); variant != nil {
+		if inner := v.FieldByIndex(variant.field); !inner.IsNil() {
+			o = variant.Type.appendAll(o, inner.Elem())
+		}
 	}
-	o.Sort()
 	return o
 }
 

@@ -26,7 +26,8 @@
 //
 // A union is a struct with one member tagged `qapi:"name,discriminator"`, an
 // enumeration, and fields tagged `qapi:",case=a|b"`, pointers to structs whose
-// members belong to the object when the discriminator has one of the values.
+// members belong to the object when the discriminator has one of the values;
+// they may be unions in turn.
 //
 // An alternate is a struct whose fields are all tagged `qapi:"name,alternate"`
 // and can be nil: one of them is set, the one whose type is the value's kind of

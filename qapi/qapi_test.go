@@ -175,6 +175,37 @@ func TestUnion(t *testing.T) {
 	}
 }
 
+type transport string
+
+func (transport) QAPIEnum() []string { return []string{"socket", "exec"} }
+
+type address struct {
+	Transport transport `qapi:"transport,discriminator"`
+	Socket    *union    `qapi:",case=socket"`
+}
+
+// A variant may be a union itself.
+func TestUnionInUnion(t *testing.T) {
+	var r Registry
+	Register(&r, "cmd", func(_ context.Context, _ *Call, a address) (address, error) { return a, nil })
+	for _, c := range []struct{ in, want string }{
+		{`{"transport":"socket","kind":"file","id":"a","path":"p"}`, ""},
+		{`{"transport":"exec"}`, ""},
+		{`{"transport":"socket","kind":"mem","id":"a","size":1,"path":"p"}`, "Parameter 'path' is unexpected"},
+		{`{"transport":"socket","kind":"mem","id":"a"}`, "Parameter 'size' is missing"},
+		{`{"transport":"exec","kind":"mem"}`, "Parameter 'kind' is unexpected"},
+	} {
+		m := object(t, c.in)
+		v, err := r.Command("cmd").Run(t.Context(), &Call{}, m)
+		switch {
+		case err != nil && err.Error() != c.want, err == nil && c.want != "":
+			t.Errorf("%s: %v, want %q", c.in, err, c.want)
+		case err == nil && string(qjson.Marshal(v)) != string(qjson.Marshal(m)):
+			t.Errorf("%s became %s", c.in, qjson.Marshal(v))
+		}
+	}
+}
+
 type strOrInner struct {
 	S *string `qapi:"s,alternate"`
 	I *inner  `qapi:"i,alternate"`

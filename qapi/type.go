@@ -238,9 +238,6 @@ func (t *Type) finish() {
 		panic(fmt.Sprintf("qapi: union %v has no enumeration as discriminator", t.Go))
 	}
 	for _, v := range t.Variants {
-		if len(v.Type.Variants) > 0 {
-			panic(fmt.Sprintf("qapi: union %v has a union for a variant", t.Go))
-		}
 		for _, c := range v.Cases {
 			if !slices.Contains(t.Members[t.tag].Type.Values, c) {
 				panic(fmt.Sprintf("qapi: union %v: %q is not a value of the discriminator", t.Go, c))
