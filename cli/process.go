@@ -29,7 +29,8 @@ func (p *parser) runas(o Option) error {
 
 // Sandbox is -sandbox, checked.
 type Sandbox struct {
-	On bool
+	Loc Loc
+	On  bool
 	// What the process may still do.
 	AllowObsolete, AllowPrivileges, AllowSpawn, AllowResources bool
 	// Spawn tells that spawn= was given at all.
@@ -42,7 +43,7 @@ func (p *parser) sandbox() error {
 		if !optBool(o, "enable") {
 			continue
 		}
-		s := Sandbox{On: true, AllowPrivileges: true, AllowSpawn: true, AllowResources: true}
+		s := Sandbox{Loc: o.Loc, On: true, AllowPrivileges: true, AllowSpawn: true, AllowResources: true}
 		for _, c := range []struct {
 			name   string
 			to     *bool

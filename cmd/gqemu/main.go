@@ -55,6 +55,10 @@ func run(argv []string) int {
 	if done != nil {
 		return *done
 	}
+	if err := enterSandbox(cfg.Sandbox); err != nil {
+		rep.Error(cfg.Sandbox.Loc, err)
+		return 1
+	}
 	if name := cfg.Name.Process; name != "" {
 		if err := setProcessName(name); err != nil {
 			rep.Error(cli.Loc{}, err)
@@ -81,6 +85,8 @@ func run(argv []string) int {
 		return 1
 	}
 	daemon.ready()
+	stopTrim := trimLater()
 	vm.Run()
+	stopTrim()
 	return vm.ExitStatus()
 }
