@@ -135,7 +135,7 @@ func TestSimBlock(t *testing.T) {
 		m := simBlk(t, "size=2M,serial=disk-7", args...)
 		d := startDisk(m)
 		m.InterceptIn("/machine/unattached/device[2]") // the second IOAPIC
-		for i := range 40 { // more than the ring has
+		for i := range 40 {                            // more than the ring has
 			d.write(uint64(i), simPattern(i, 512))
 		}
 		for i := range 40 {
@@ -338,18 +338,50 @@ func TestSimErrors(t *testing.T) {
 	}
 }
 
-// TestSimObject: an object that is in use stays as it is.
+// TestSimObject: an object comes and goes by QMP, and while it is in use it
+// stays as it is.
 func TestSimObject(t *testing.T) {
 	t.Parallel()
 	m := simBlk(t, "size=1M")
+	refused := func(want, command string, args map[string]any) {
+		t.Helper()
+		if err := m.QMP.Execute(command, args, nil); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%s %v: %v, want %s", command, args, err, want)
+		}
+	}
 	var used bool
 	m.QMP.Must("qom-get", map[string]any{"path": "/objects/d0", "property": "in-use"}, &used)
 	if !used {
 		t.Error("it is not in use")
 	}
-	err := m.QMP.Execute("qom-set", map[string]any{"path": "/objects/d0", "property": "size", "value": 512}, nil)
-	if err == nil || !strings.HasSuffix(err.Error(), "cannot change property 'size' of vdpa-sim-blk") {
-		t.Errorf("size is changed: %v", err)
+	refused("object 'd0' is in use, can not be deleted", "object-del", map[string]any{"id": "d0"})
+	refused("cannot change property 'size' of vdpa-sim-blk", "qom-set",
+		map[string]any{"path": "/objects/d0", "property": "size", "value": 512})
+	refused("vdpa-sim-blk: one of size and path is needed", "object-add", map[string]any{"qom-type": "vdpa-sim-blk", "id": "d1"})
+	add := func(typ, id string, more map[string]any) {
+		args := map[string]any{"qom-type": typ, "id": id}
+		for k, v := range more {
+			args[k] = v
+		}
+		m.QMP.Must("object-add", args, nil)
+	}
+	cycle := func() {
+		add("vdpa-sim-blk", "d1", map[string]any{"size": 1 << 30, "serial": "x"})
+		add("vdpa-sim-net", "n1", map[string]any{"mac": "52:54:00:00:00:01", "queue-size": 64})
+		if n := simCount(m, "/objects/d1", "capacity"); n != 1<<21 {
+			t.Errorf("capacity %d", n)
+		}
+		for _, id := range []string{"d1", "n1"} {
+			m.QMP.Must("object-del", map[string]any{"id": id}, nil)
+		}
+	}
+	cycle()
+	fds := fmt.Sprint(m.FDs())
+	for range 50 {
+		cycle()
+	}
+	if now := fmt.Sprint(m.FDs()); now != fds {
+		t.Errorf("descriptors %v, were %v", now, fds)
 	}
 }
 
