@@ -16,9 +16,13 @@ test: lint unit fuzz qtest kvm rig
 test-full: lint unit fuzz qtest kvm
 	@$(GO) run ./tests/rig/cmd/rig test -full
 
-bench: build
+bench: build bench-qmp
 	@$(GO) test -run '^$$' -bench . -benchtime 1x ./accel/kvm ./monitor
 	@$(GO) run ./tests/rig/cmd/rig bench
+
+# The control side beside the installed QEMU.
+bench-qmp: build
+	@$(GO) run ./tests/qtest/cmd/qmpbench
 
 lint:
 	@source scripts/go-env.sh; scripts/lint.sh
