@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/gqemu/gqemu/internal/qjson"
 )
@@ -14,12 +15,18 @@ const (
 	configLine = 1023 // bytes of a line; a longer one is read as several
 )
 
+// What the lines are made of. Compiled when first used: that takes as long as
+// the rest of a command line.
 var (
-	configGroupID = regexp.MustCompile(`^\[([^\s\]]{1,63})\s*"([^"]{1,63})"`)
-	configGroup   = regexp.MustCompile(`^\[([^\]]{1,63})`)
-	configArg     = regexp.MustCompile(`^\s*([^\s]{1,63})`)
-	configValue   = regexp.MustCompile(`^\s*=\s*"([^"]+)`)
+	configGroupID = onFirstUse(`^\[([^\s\]]{1,63})\s*"([^"]{1,63})"`)
+	configGroup   = onFirstUse(`^\[([^\]]{1,63})`)
+	configArg     = onFirstUse(`^\s*([^\s]{1,63})`)
+	configValue   = onFirstUse(`^\s*=\s*"([^"]+)`)
 )
+
+func onFirstUse(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // readConfig reads a file of options, -readconfig. It has groups, `[group
 // "id"]`, with lines `name = "value"` below.
@@ -50,18 +57,18 @@ func (p *parser) readConfig(o Option) error {
 		at.Line++
 		switch {
 		case line == "" || line[0] == '#':
-		case line[0] == '[' && configGroup.MatchString(line):
+		case line[0] == '[' && configGroup().MatchString(line):
 			if err := flush(); err != nil {
 				return err
 			}
 			args, order = map[string]any{}, nil
-			if m := configGroupID.FindStringSubmatch(line); m != nil {
+			if m := configGroupID().FindStringSubmatch(line); m != nil {
 				group, args["id"] = m[1], m[2]
 			} else {
-				group = configGroup.FindStringSubmatch(line)[1]
+				group = configGroup().FindStringSubmatch(line)[1]
 			}
 		default:
-			m := configArg.FindStringSubmatch(line)
+			m := configArg().FindStringSubmatch(line)
 			if m == nil {
 				return errf("parse error")
 			}
@@ -69,7 +76,7 @@ func (p *parser) readConfig(o Option) error {
 				return errf("no group defined")
 			}
 			value := ""
-			if v := configValue.FindStringSubmatch(line[len(m[0]):]); v != nil {
+			if v := configValue().FindStringSubmatch(line[len(m[0]):]); v != nil {
 				value = v[1]
 			}
 			if _, again := args[m[1]]; !again {
@@ -158,7 +165,7 @@ func crumple(args map[string]any) (map[string]any, error) {
 
 // set is -set GROUP.ID.ARG=VALUE: it changes an option that came before.
 func (p *parser) set(o Option) error {
-	m := setSyntax.FindStringSubmatch(o.Arg)
+	m := setSyntax().FindStringSubmatch(o.Arg)
 	if m == nil {
 		return errf("can't parse: \"%s\"", o.Arg)
 	}
@@ -179,4 +186,4 @@ func (p *parser) set(o Option) error {
 	return nil
 }
 
-var setSyntax = regexp.MustCompile(`(?s)^([^.]{1,63})\.([^.]{1,63})\.([^=]{1,63})=(.*)$`)
+var setSyntax = onFirstUse(`(?s)^([^.]{1,63})\.([^.]{1,63})\.([^=]{1,63})=(.*)$`)
