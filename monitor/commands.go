@@ -2,6 +2,8 @@ package monitor
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/gqemu/gqemu/internal/qjson"
@@ -69,7 +71,7 @@ func registerCommands(r *qapi.Registry, v Version) {
 	}, qapi.AllowPreconfig())
 	qapi.Register(r, "query-commands", func(context.Context, *qapi.Call, none) ([]commandInfo, error) {
 		var list []commandInfo
-		for _, c := range r.Commands() {
+		for _, c := range slices.Backward(r.Commands()) { // as QEMU, the last first
 			list = append(list, commandInfo{c.Name})
 		}
 		return list, nil
@@ -89,6 +91,10 @@ func capabilities(_ context.Context, c *qapi.Call, a capabilitiesArgs) (none, er
 	if !ok || s.state.negotiated {
 		return none{}, qapi.ClassErrorf(qapi.CommandNotFound,
 			"Capabilities negotiation is already complete, command ignored")
+	}
+	if len(a.Enable) > 0 && !s.s.offersOOB {
+		names := "oob" + strings.Repeat(", oob", len(a.Enable)-1)
+		return none{}, qapi.Errorf("Capability %s not available", names)
 	}
 	s.end = &protocol{negotiated: true, oob: len(a.Enable) > 0}
 	return none{}, nil
@@ -123,9 +129,14 @@ func closefd(_ context.Context, c *qapi.Call, a fdArgs) (none, error) {
 }
 
 // greeting is what a client gets first.
-func (s *Set) greeting() qjson.Object {
+func (s *session) greeting() qjson.Object {
+	capabilities := []any{}
+	if s.offersOOB {
+		capabilities = append(capabilities, "oob")
+	}
+	cfg := &s.set.cfg
 	return qjson.Object{{Key: "QMP", Value: qjson.Object{
-		{Key: "version", Value: s.cfg.Registry.Encode(s.cfg.Version.info())},
-		{Key: "capabilities", Value: []any{"oob"}},
+		{Key: "version", Value: cfg.Registry.Encode(cfg.Version.info())},
+		{Key: "capabilities", Value: capabilities},
 	}}}
 }

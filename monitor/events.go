@@ -151,12 +151,14 @@ func (s *Set) broadcast(m *message) {
 func (ev *eventState) close() {
 	ev.mu.Lock()
 	ev.closed = true
-	for _, t := range ev.throttled {
+	throttled := ev.throttled
+	ev.throttled = nil
+	ev.mu.Unlock()
+	// Without the mutex: what stops a timer may wait for one that fires.
+	for _, t := range throttled {
 		if t.stop() {
 			ev.timers.Done()
 		}
 	}
-	ev.throttled = nil
-	ev.mu.Unlock()
 	ev.timers.Wait()
 }

@@ -24,6 +24,18 @@ type Port interface {
 
 var _ Port = (*chardev.Chardev)(nil)
 
+// takesInput says that something can be sent through p. Where nothing can,
+// there is no other lane for commands either, and QEMU does not offer one.
+func takesInput(p Port) bool {
+	if f, ok := p.(interface{ Filename() string }); ok {
+		switch f.Filename() {
+		case "null", "ringbuf":
+			return false
+		}
+	}
+	return true
+}
+
 // outlives says that the output of p goes on after EventClosed, which means no
 // more than the end of the input: standard input, a pipe, a file. No other
 // client can come there.

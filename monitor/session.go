@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"runtime/debug"
 	"sync"
 
 	"github.com/gqemu/gqemu/chardev"
@@ -13,14 +14,18 @@ const (
 	queueLen = 8
 	// inputLen is how many bytes are taken from the port at a time.
 	inputLen = 4096
+	// largeInput is how many bytes a message must have had for its memory to be
+	// given back at once.
+	largeInput = 4 << 20
 )
 
 // session is a QMP monitor.
 type session struct {
-	set    *Set
-	pretty bool
-	out    output
-	port   Port
+	set       *Set
+	pretty    bool
+	offersOOB bool // out-of-band execution may be enabled
+	out       output
+	port      Port
 
 	wakeReader, wakeRunner chan struct{} // capacity 1
 	joined                 sync.WaitGroup
@@ -55,11 +60,22 @@ type request struct {
 	err   error
 	fds   []int // that came with it
 	gen   uint64
+	size  int // bytes of input
+}
+
+// forget drops the request and, if it was so large that it matters, its memory:
+// a VM has a long life after one such message.
+func (r *request) forget() {
+	large := r.size > largeInput
+	*r = request{}
+	if large {
+		debug.FreeOSMemory()
+	}
 }
 
 func newSession(set *Set, port Port, pretty bool) (*session, error) {
 	s := &session{
-		set: set, pretty: pretty, port: port,
+		set: set, pretty: pretty, offersOOB: takesInput(port), port: port,
 		wakeReader: make(chan struct{}, 1), wakeRunner: make(chan struct{}, 1),
 	}
 	s.out.init(port, func() {
@@ -106,7 +122,7 @@ func (s *session) close() {
 func (s *session) Event(e chardev.Event) {
 	switch e {
 	case chardev.EventOpened:
-		greeting := encode(s.set.greeting(), s.pretty)
+		greeting := encode(s.greeting(), s.pretty)
 		s.mu.Lock()
 		s.forgetClient()
 		if !s.closing {
@@ -176,6 +192,7 @@ func (s *session) Writable() { s.out.writable() }
 func (s *session) read() {
 	var parser qjson.Parser
 	var gen uint64
+	size := 0 // bytes of the message being read
 	for {
 		data, ok := s.nextInput(&parser, &gen)
 		if !ok {
@@ -183,8 +200,10 @@ func (s *session) read() {
 		}
 		v, rest, err := parser.Next(data)
 		var req *request
+		size += len(data) - len(rest)
 		if err != qjson.ErrIncomplete {
-			req = &request{value: v, err: err, gen: gen}
+			req = &request{value: v, err: err, gen: gen, size: size}
+			v, size = nil, 0
 		}
 		s.mu.Lock()
 		if s.gen != gen {
@@ -195,7 +214,7 @@ func (s *session) read() {
 		oob := false
 		if req != nil {
 			req.fds = s.fds.takeLoose()
-			if m, ok := v.(map[string]any); ok {
+			if m, ok := req.value.(map[string]any); ok {
 				oob = isOOB(m)
 			}
 			if !oob {
@@ -206,6 +225,7 @@ func (s *session) read() {
 		switch {
 		case oob:
 			s.handle(req)
+			req.forget()
 		case req != nil:
 			wake(s.wakeRunner)
 		}
@@ -264,11 +284,13 @@ func (s *session) run() {
 			continue
 		}
 		req := s.reqs[0]
+		s.reqs[0] = request{}
 		s.reqs = s.reqs[1:]
 		s.running = true
 		s.mu.Unlock()
 		wake(s.wakeReader)
 		s.handle(&req)
+		req.forget()
 		s.mu.Lock()
 		s.running = false
 		s.mu.Unlock()

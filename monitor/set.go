@@ -39,9 +39,10 @@ type Config struct {
 	// knows no command.
 	HMP func() Human
 
-	// AfterFunc calls f on a goroutine of its own after d, unless stop is
-	// called first; stop says whether it was in time. It is the clock of event
-	// rate limits. Nil is real time.
+	// AfterFunc calls f after d, unless stop is called first; stop says whether
+	// it was in time. f is not called from within AfterFunc. It is the clock of
+	// event rate limits: called where Emit is, with the locks that are held
+	// there, or from f. Nil is real time.
 	AfterFunc func(d time.Duration, f func()) (stop func() bool)
 
 	// Log takes messages about clients and about mistakes in the program, one

@@ -19,11 +19,12 @@ func (v *VM) createMonitors() error {
 	version := QEMUVersion
 	version.Package = v.env.Package
 	v.monitors = monitor.NewSet(monitor.Config{
-		Registry: v.commands,
-		Version:  version,
-		Exec:     v.exec,
-		HMP:      func() monitor.Human { return v.newHuman() },
-		Log:      func(format string, args ...any) { v.env.Log.Debug().Msgf(format, args...) },
+		Registry:  v.commands,
+		Version:   version,
+		Exec:      v.exec,
+		AfterFunc: v.eventTimers(),
+		HMP:       func() monitor.Human { return v.newHuman() },
+		Log:       func(format string, args ...any) { v.env.Log.Debug().Msgf(format, args...) },
 	})
 	v.registerCommands()
 	v.registerEvents()
