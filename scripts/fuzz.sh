@@ -20,6 +20,9 @@ cli            FuzzKeyval
 cli            FuzzOpts
 cli            FuzzParse
 hw/virtio      FuzzRegisters
+hw/virtio/vring FuzzQueue
+hw/vdpa/sim    FuzzBlk
+hw/vdpa/sim    FuzzNet
 hw/nvram       FuzzFwCfg
 hw/i386/boot   FuzzBzImage
 hw/i386/boot   FuzzELF

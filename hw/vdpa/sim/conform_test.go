@@ -78,7 +78,7 @@ func (k *kit) mustMake(typ, id string, props map[string]any) qdev.UserCreatable 
 
 // target opens an object as vhost-vdpa-device does.
 func (k *kit) target(id string) vdpatest.Target {
-	return vdpatest.Target{KeepsKicks: true, Open: func() (be vdpa.Backend, err error) {
+	return vdpatest.Target{Unsupported: blkUnsupported, KeepsKicks: true, Open: func() (be vdpa.Backend, err error) {
 		k.Do(func() { be, err = vdpa.Open(k.Host, "/objects/"+id) })
 		return be, err
 	}}

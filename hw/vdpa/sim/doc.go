@@ -25,6 +25,8 @@
 //   - Features: indirect descriptors and the event index are offered too, more
 //     than one queue is not. Packed rings, in-order use and multiqueue are not
 //     offered.
+//   - A request of an unknown type ends as unsupported; the kernel's ends as an
+//     I/O error.
 //   - Discard, write-zeroes and write requests may have several segments of
 //     any size within the capacity.
 //

@@ -19,7 +19,7 @@ func Block(t *testing.T, target Target) {
 				t.Skipf("it offers %#x, %v", f, err)
 			}
 			d.Start(features | 1<<9 | 1<<13 | 1<<14)
-			d.blockRequests()
+			d.blockRequests(target.Unsupported)
 		})
 	}
 	t.Run("Stop", target.stop)
@@ -112,7 +112,7 @@ func (d *Driver) discardRange(sector uint64, n, flags uint32) Buffer {
 }
 
 // blockRequests makes requests of all kinds on a started device.
-func (d *Driver) blockRequests() {
+func (d *Driver) blockRequests(unsupported byte) {
 	t := d.T
 	t.Helper()
 	sectors := d.capacity()
@@ -147,7 +147,7 @@ func (d *Driver) blockRequests() {
 	d.want("read at the last sector there can be", blkIOError, 1, 0, ^uint64(0), sector)
 	d.want("write past the end", blkIOError, 1, 1, sectors, Buffer{At: dataAt, Len: 512})
 	d.want("flush", blkOK, 1, 4, 0)
-	d.want("unknown request", blkUnsupported, 1, 99, 0)
+	d.want("unknown request", unsupported, 1, 99, 0)
 	d.want("id", blkOK, 21, 8, 0, Buffer{dataAt, 20, true})
 	if d.Mem[dataAt] == 0 {
 		t.Error("the ID is empty")

@@ -18,6 +18,9 @@ type Target struct {
 	Open func() (vdpa.Backend, error)
 	// ConfigSticks says that the configuration space can be written.
 	ConfigSticks bool
+	// Unsupported is the status of a request of no known type: 2 by the
+	// standard, 1 in Linux 6.1.
+	Unsupported byte
 	// KeepsKicks says that a kick that comes too early is not lost.
 	KeepsKicks bool
 }
