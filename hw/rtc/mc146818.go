@@ -41,6 +41,7 @@ type MC146818 struct {
 	offset int64 // the guest's time is Source() + offset
 
 	second   int64 // of the guest's time, up to which UF and AF are right
+	phase    int64 // when the periods at this rate began, in cycles of virtual time
 	periodic int64 // count of periods up to which PF is right
 	lost     int   // periodic interrupts that wait for register C to be read
 }
@@ -254,8 +255,7 @@ func (d *MC146818) writeA(v uint8) {
 	if wasRunning {
 		d.storeTime()
 	}
-	d.cmos[regA] = v &^ aUIP
-	d.periodic = d.periods()
+	d.setRate(v)
 	switch {
 	case !d.running() || wasRunning:
 	case wasReset:

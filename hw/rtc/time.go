@@ -127,20 +127,40 @@ func (d *MC146818) period() int64 {
 	return 1 << (rate - 1)
 }
 
-// periods counts the periods that are over, of virtual time.
+// cycles is virtual time in cycles of 32768 Hz.
+func (d *MC146818) cycles() int64 {
+	now := d.Host().Clock.Now()
+	return now/second*32768 + now%second*32768/second
+}
+
+// periods counts the periods that are over since the phase began.
 func (d *MC146818) periods() int64 {
 	p := d.period()
 	if p == 0 {
 		return 0
 	}
-	now := d.Host().Clock.Now()
-	return (now/second*32768 + now%second*32768/second) / p
+	return max(d.cycles()-d.phase, 0) / p
 }
 
 // periodEnd is the virtual time when the given count is reached.
 func (d *MC146818) periodEnd(count int64) int64 {
-	cycles := count * d.period()
+	cycles := d.phase + count*d.period()
 	return cycles/32768*second + (cycles%32768*second+32767)/32768
+}
+
+// setRate writes register A. The first period at another rate began when the
+// last one at the old rate ended, as guests find it in QEMU.
+func (d *MC146818) setRate(a uint8) {
+	last := d.cycles()
+	old := d.period()
+	if old != 0 {
+		last = d.phase + d.periods()*old
+	}
+	d.cmos[regA] = a &^ aUIP
+	if d.period() != old {
+		d.phase = last
+	}
+	d.periodic = d.periods()
 }
 
 // alarmAfter is the first second after one that the alarm matches.
