@@ -248,7 +248,7 @@ func (vm *fakeVM) exec(_ context.Context, body func()) {
 type fakeHuman struct{}
 
 func (fakeHuman) Execute(_ context.Context, line string, history []string) string {
-	switch line {
+	switch strings.TrimSpace(line) {
 	case "info version":
 		return "8.2.7\n"
 	case "info history":
