@@ -35,6 +35,7 @@ func (v *VM) registerCommands() {
 	v.registerMisc()
 	v.registerDump()
 	v.registerOptions()
+	v.registerVirtio()
 	v.registerMachineTarget()
 	v.registerHMP()
 }

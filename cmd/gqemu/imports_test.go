@@ -39,7 +39,7 @@ var allowed = map[string]string{
 	"hw/vdpa/vdpatest": "hw/vdpa memory internal/sys",
 	"hw/virtio/rng":    "clock entropy hw/virtio hw/virtio/ qdev qom",
 	"hw/hwtest":        "accel chardev clock memory qdev qom",
-	"system":           "accel accel/qtest chardev cli clock hostmem hw/machine hw/i386/boot hw/i386/cpu memory monitor monitor/hmp qapi qdev qom internal/elfcore internal/errno internal/fdset internal/qjson",
+	"system":           "accel accel/qtest chardev cli clock hostmem hw/machine hw/i386/boot hw/i386/cpu hw/virtio memory monitor monitor/hmp qapi qdev qom internal/elfcore internal/errno internal/fdset internal/qjson",
 	"cmd/gqemu":        "accel accel/kvm accel/qtest chardev cli entropy hostmem hw/ qdev qom system internal/errno internal/sandbox",
 	"tests/qtest":      "",
 	"tests/qtest/":     "tests/qtest",
