@@ -51,9 +51,16 @@ func (c *Chardev) Write(p []byte) int {
 	defer c.mu.Unlock()
 	n := len(p)
 	if c.wr != nil && (c.open || c.probe == nil || c.probe()) {
-		n = c.out.put(p)
+		// An answer that waits for nothing need not wait for the writer either.
+		n = 0
+		if c.out.len() == 0 && !c.writing {
+			n = c.wr.tryWrite(p)
+		}
+		n += c.out.put(p[n:])
 		c.short = c.short || n < len(p) && c.fe != nil
-		signal(c.wakeOut)
+		if c.out.len() > 0 {
+			signal(c.wakeOut)
+		}
 	} else if w, ok := c.be.(sink); ok {
 		w.sink(p)
 	}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,6 +23,8 @@ var past = time.Unix(1, 0)
 type stream struct {
 	r, w   *os.File // the same file, or one of them nil
 	socket bool
+	// direct, where set, lets tryWrite write without a wait.
+	direct syscall.RawConn
 	// mayHangUp says that hungUp can see the departure of the peer without reading.
 	mayHangUp bool
 
@@ -38,7 +41,8 @@ func newStream(r, w *os.File) *stream {
 
 // socketStream takes over fd, a connected socket.
 func socketStream(fd int) (*stream, error) {
-	if err := unix.SetNonblock(fd, true); err != nil {
+	err := unix.SetNonblock(fd, true)
+	if err != nil {
 		unix.Close(fd)
 		return nil, err
 	}
@@ -46,6 +50,10 @@ func socketStream(fd int) (*stream, error) {
 	f := os.NewFile(uintptr(fd), "socket")
 	s := newStream(f, f)
 	s.socket, s.mayHangUp = true, true
+	if s.direct, err = f.SyscallConn(); err != nil {
+		s.close()
+		return nil, err
+	}
 	return s, nil
 }
 
@@ -152,6 +160,22 @@ func (s *stream) write(p []byte) (int, error) {
 		return len(p), nil
 	}
 	return s.w.Write(p)
+}
+
+// tryWrite writes what can be written of p at once, and returns how much that was. Nobody else may
+// be writing.
+func (s *stream) tryWrite(p []byte) (n int) {
+	if s.direct == nil {
+		return 0
+	}
+	// An error is for write to meet again.
+	_ = s.direct.Write(func(fd uintptr) bool {
+		if m, err := unix.Write(int(fd), p); err == nil {
+			n = m
+		}
+		return true
+	})
+	return n
 }
 
 // hungUp says, without reading, whether the peer has closed the stream. One that closed its sending
