@@ -50,7 +50,7 @@ func DefaultObjectTypes() ObjectTypes {
 			optional(KindString, "path"), optional(KindUint32, "queue-size"), optional(KindBool, "readonly"),
 			optional(KindString, "serial"), optional(KindSize, "size")),
 		"vdpa-sim-net": slices.Concat(
-			optional(KindString, "mac"), optional(KindUint32, "mtu", "queue-size")),
+			optional(KindBool, "link"), optional(KindString, "mac"), optional(KindUint32, "mtu", "queue-size")),
 	}
 }
 

@@ -94,6 +94,7 @@ type VdpaSimBlkProperties struct {
 
 // VdpaSimNetProperties is a simulated vDPA network card.
 type VdpaSimNetProperties struct {
+	Link      *bool   `qapi:"link,optional"`
 	MAC       *string `qapi:"mac,optional"`
 	MTU       *uint32 `qapi:"mtu,optional"`
 	QueueSize *uint32 `qapi:"queue-size,optional"`

@@ -355,8 +355,10 @@ func TestSimObject(t *testing.T) {
 		t.Error("it is not in use")
 	}
 	refused("object 'd0' is in use, can not be deleted", "object-del", map[string]any{"id": "d0"})
-	refused("cannot change property 'size' of vdpa-sim-blk", "qom-set",
-		map[string]any{"path": "/objects/d0", "property": "size", "value": 512})
+	refused("cannot change property 'serial' of vdpa-sim-blk", "qom-set",
+		map[string]any{"path": "/objects/d0", "property": "serial", "value": "y"})
+	refused("vdpa-sim-blk: size must be a multiple of 512, at most 4 EiB", "qom-set",
+		map[string]any{"path": "/objects/d0", "property": "size", "value": 1000})
 	refused("vdpa-sim-blk: one of size and path is needed", "object-add", map[string]any{"qom-type": "vdpa-sim-blk", "id": "d1"})
 	add := func(typ, id string, more map[string]any) {
 		args := map[string]any{"qom-type": typ, "id": id}
@@ -383,6 +385,39 @@ func TestSimObject(t *testing.T) {
 	if now := fmt.Sprint(m.FDs()); now != fds {
 		t.Errorf("descriptors %v, were %v", now, fds)
 	}
+}
+
+// TestSimConfigChange: a disk that grows and a cable that is pulled out are told
+// to the driver by a configuration interrupt.
+func TestSimConfigChange(t *testing.T) {
+	t.Parallel()
+	versions(t, func(t *testing.T, args ...string) {
+		m := simBlk(t, "size=1M", append(args, "-object", "vdpa-sim-net,id=n0",
+			"-device", "vhost-vdpa-device,vhostdev=/objects/n0")...)
+		d := startDisk(m)
+		d.do("read past the end", 1, 1, 0, 2048, Buffer{Addr: simData, Len: 512, Write: true})
+		d.Interrupts()
+		m.QMP.Must("qom-set", map[string]any{"path": "/objects/d0", "property": "size", "value": 2 << 20}, nil)
+		m.Eventually("a configuration interrupt", func() bool { return d.In(VInterruptStatus)&2 != 0 })
+		if n := binary.LittleEndian.Uint64(d.Config(0, 8)); n != 4096 {
+			t.Errorf("capacity %d", n)
+		}
+		d.write(4095, simPattern(1, 512))
+		d.check(4095, simPattern(1, 512))
+
+		n := slot(m, 22)
+		n.Init(FeatureVersion1 | 1<<5 | 1<<16)
+		n.Queue(0, 16, &Alloc{0x600000})
+		n.DriverOK()
+		for _, up := range []byte{0, 1} {
+			m.QMP.Must("qom-set", map[string]any{"path": "/objects/n0", "property": "link", "value": up == 1}, nil)
+			m.Eventually("a configuration interrupt", func() bool { return n.In(VInterruptStatus)&2 != 0 })
+			if b := n.Config(6, 1); b[0] != up {
+				t.Errorf("link status %d, want %d", b[0], up)
+			}
+			n.Interrupts()
+		}
+	})
 }
 
 // TestSimNet: what is sent to everybody or to the device itself comes back,

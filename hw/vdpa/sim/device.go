@@ -198,6 +198,17 @@ func (d *device) broke(n int, err error) {
 	d.log.Debug().Str("device", d.name).Int("queue", n).Err(err).Msg("vdpa-sim: guest error")
 }
 
+// reconfigure changes the configuration space by f, between two requests, and
+// tells the driver.
+func (d *device) reconfigure(f func()) {
+	d.io.Lock()
+	defer d.io.Unlock()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	f()
+	signal(d.configFD)
+}
+
 // interrupt tells the driver of queue n what was used, if it wants to know.
 // io is held.
 func (d *device) interrupt(n int) {

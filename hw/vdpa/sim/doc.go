@@ -12,6 +12,10 @@
 // given, signals those of its interrupts, and processes split rings on a
 // goroutine of its own, never under the VM lock.
 //
+// A client may change a disk's size (not a file's) and whether a network
+// device has a link with qom-set; the driver is told by a configuration
+// interrupt.
+//
 // It differs from the kernel's simulators where those fall short:
 //
 //   - A kick that comes before DRIVER_OK, before the queue is enabled or while

@@ -160,6 +160,7 @@ func FuzzNet(f *testing.F) {
 	f.Fuzz(func(t *testing.T, flags uint8, base uint16, data []byte) {
 		var stats netStats
 		l := newLoop([6]byte{2, 0, 0, 0, 0, 1}, 1500, 256, &stats)
+		l.setLink(flags&8 == 0)
 		g.run(t, l, uint64(flags&3)<<28|uint64(flags>>2&1)<<32|1<<netCtrlMACAddr, base, data, &stats.ringErrors)
 	})
 }

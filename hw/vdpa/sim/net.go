@@ -51,7 +51,6 @@ type netStats struct {
 func newLoop(mac [6]byte, mtu, max uint16, stats *netStats) *loop {
 	l := &loop{max: max, stats: stats}
 	copy(l.space[:], mac[:])
-	binary.LittleEndian.PutUint16(l.space[6:], linkUp)
 	binary.LittleEndian.PutUint16(l.space[10:], mtu)
 	return l
 }
@@ -63,6 +62,14 @@ func (l *loop) config() []byte   { return l.space[:] }
 // groups has the control queue apart, so that it can be given an address
 // space of its own.
 func (l *loop) groups() []int { return []int{0, 0, 1} }
+
+// setLink sets the status field's bit. Guarded like the space.
+func (l *loop) setLink(up bool) {
+	l.space[6] &^= linkUp
+	if up {
+		l.space[6] |= linkUp
+	}
+}
 
 func (l *loop) setConfig(offset int, data []byte) { copy(l.space[offset:], data) }
 
@@ -156,10 +163,11 @@ func (l *loop) receive(d *device, packet [][]byte, n uint64) bool {
 }
 
 // accepts is the filter of receiving: groups and everybody, or this device.
+// Nothing passes without a link.
 func (l *loop) accepts(d *device, to [6]byte) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return to[0]&1 != 0 || to == [6]byte(l.space[:6])
+	return l.space[6]&linkUp != 0 && (to[0]&1 != 0 || to == [6]byte(l.space[:6]))
 }
 
 // control carries out one command (section 5.1.6.5).

@@ -24,11 +24,11 @@ type object struct {
 	queueSize uint32
 	complete  bool
 	log       zerolog.Logger
-	opened    bool
+	dev       *device // while somebody has opened it
 }
 
 // InUse is part of qdev.UserCreatable.
-func (o *object) InUse() bool { return o.opened }
+func (o *object) InUse() bool { return o.dev != nil }
 
 // fixed refuses a change of what shapes the device once it exists.
 func (o *object) fixed(name string) error {
@@ -50,14 +50,14 @@ func (o *object) finish(h *qdev.Host) error {
 
 // open makes the device, for one user at a time.
 func (o *object) open(m model, errors *atomic.Uint64) (vdpa.Backend, error) {
-	if o.opened {
+	if o.dev != nil {
 		return nil, syscall.EBUSY
 	}
-	d := newDevice(qom.Path(o), m, o.log, errors, func() { o.opened = false })
+	d := newDevice(qom.Path(o), m, o.log, errors, func() { o.dev = nil })
 	if err := d.start(); err != nil {
 		return nil, err
 	}
-	o.opened = true
+	o.dev = d
 	return d, nil
 }
 
@@ -69,6 +69,7 @@ type Blk struct {
 	readOnly bool
 	serial   string
 	store    *store
+	disk     *blk // what was opened last
 	stats    blkStats
 }
 
@@ -80,8 +81,8 @@ func (b *Blk) Complete(h *qdev.Host) error {
 		return errors.New("vdpa-sim-blk: one of size and path is needed")
 	case b.path != "" && b.size != 0:
 		return errors.New("vdpa-sim-blk: size and path exclude each other")
-	case b.size%sectorSize != 0 || b.size > 1<<62:
-		return errors.New("vdpa-sim-blk: size must be a multiple of 512, at most 4 EiB")
+	case checkSize(b.size) != nil:
+		return checkSize(b.size)
 	case len(b.serial) > blkIDLength:
 		return fmt.Errorf("vdpa-sim-blk: serial must be at most %d bytes", blkIDLength)
 	case b.path != "":
@@ -109,12 +110,47 @@ func (b *Blk) Release() {
 
 // OpenVDPA is part of vdpa.Provider.
 func (b *Blk) OpenVDPA() (vdpa.Backend, error) {
-	m := &blk{
+	b.disk = &blk{
 		store: b.store, sectors: b.size / sectorSize, readOnly: b.readOnly, max: uint16(b.queueSize),
 		serial: b.serial, stats: &b.stats,
 	}
-	m.layOut()
-	return b.open(m, &b.stats.ringErrors)
+	b.disk.layOut()
+	return b.open(b.disk, &b.stats.ringErrors)
+}
+
+// resize changes the size of a disk in memory, also while it is in use.
+func (b *Blk) resize(size uint64) error {
+	if b.path != "" {
+		return b.fixed("size")
+	}
+	if err := checkSize(size); err != nil {
+		return err
+	}
+	err := error(nil)
+	apply := func() {
+		if err = b.store.resize(size); err == nil {
+			b.size = size
+		}
+	}
+	if b.dev == nil {
+		apply()
+		return err
+	}
+	b.dev.reconfigure(func() {
+		if apply(); err == nil {
+			b.disk.sectors = size / sectorSize
+			b.disk.layOut()
+		}
+	})
+	return err
+}
+
+// checkSize tells whether a disk may have size bytes.
+func checkSize(size uint64) error {
+	if size%sectorSize != 0 || size > 1<<62 {
+		return errors.New("vdpa-sim-blk: size must be a multiple of 512, at most 4 EiB")
+	}
+	return nil
 }
 
 // Net is the type "vdpa-sim-net".
@@ -122,6 +158,8 @@ type Net struct {
 	object
 	mac   [6]byte
 	mtu   uint32
+	link  bool
+	loop  *loop // what was opened last
 	stats netStats
 }
 
@@ -138,7 +176,17 @@ func (n *Net) Release() {}
 
 // OpenVDPA is part of vdpa.Provider.
 func (n *Net) OpenVDPA() (vdpa.Backend, error) {
-	return n.open(newLoop(n.mac, uint16(n.mtu), uint16(n.queueSize), &n.stats), &n.stats.ringErrors)
+	n.loop = newLoop(n.mac, uint16(n.mtu), uint16(n.queueSize), &n.stats)
+	n.loop.setLink(n.link)
+	return n.open(n.loop, &n.stats.ringErrors)
+}
+
+// setLink plugs the cable in or out.
+func (n *Net) setLink(up bool) {
+	n.link = up
+	if n.dev != nil {
+		n.dev.reconfigure(func() { n.loop.setLink(up) })
+	}
 }
 
 // RegisterTypes adds "vdpa-sim-blk" and "vdpa-sim-net". The type
@@ -150,7 +198,7 @@ func RegisterTypes(r *qom.Registry) {
 			field("queue-size", "Entries of each queue, a power of two", defaultQueue,
 				func(s simulator) *uint32 { return &s.common().queueSize }),
 			{Name: "in-use", Type: "bool", Description: "Whether a device uses it",
-				Get: func(o qom.Object) (any, error) { return o.(simulator).common().opened, nil }},
+				Get: func(o qom.Object) (any, error) { return o.(simulator).InUse(), nil }},
 		},
 	})
 	r.Register(qom.Type{
@@ -179,6 +227,7 @@ func RegisterTypes(r *qom.Registry) {
 		Name: "vdpa-sim-net", Parent: "vdpa-sim", New: func() qom.Object { return new(Net) },
 		Properties: []*qom.Property{
 			macProperty(),
+			linkProperty(),
 			field("mtu", "Largest packet without its Ethernet header", 1500, func(n *Net) *uint32 { return &n.mtu }),
 			counter("tx-packets", "Packets that the guest sent", func(n *Net) *atomic.Uint64 { return &n.stats.txPackets }),
 			counter("tx-bytes", "", func(n *Net) *atomic.Uint64 { return &n.stats.txBytes }),
@@ -195,7 +244,7 @@ func RegisterTypes(r *qom.Registry) {
 
 // simulator is an object of either type.
 type simulator interface {
-	qom.Object
+	qdev.UserCreatable
 	common() *object
 }
 
@@ -219,19 +268,37 @@ func guarded(p *qom.Property) *qom.Property {
 	return p
 }
 
+// sizeProperty may be set at any time: a guest is told of its disk's new size.
 func sizeProperty() *qom.Property {
 	p := qom.NewProperty("size", "int", nil, func(b *Blk) any { return b.size }, func(b *Blk, v qom.Value) error {
 		n, err := v.Size("size")
-		if err == nil && n == 0 {
-			err = fmt.Errorf("property 'size' of %s doesn't take value '0'", b.TypeName())
+		switch {
+		case err != nil:
+			return err
+		case n == 0:
+			return fmt.Errorf("property 'size' of %s doesn't take value '0'", b.TypeName())
+		case b.complete:
+			return b.resize(n)
 		}
-		if err == nil {
-			b.size = n
-		}
-		return err
+		b.size = n
+		return nil
 	}, nil)
 	p.Description = "Size of a device in memory (ex: 500M)"
-	return guarded(p)
+	return p
+}
+
+// linkProperty may be set at any time: a guest is told.
+func linkProperty() *qom.Property {
+	p := qom.Field("link", func(n *Net) *bool { return &n.link }, true, qom.HideDefault(),
+		qom.Description("Whether the cable is plugged in; what is sent is lost otherwise"))
+	p.Set = func(o qom.Object, v qom.Value) error {
+		up, err := v.Bool("link")
+		if err == nil {
+			o.(*Net).setLink(up)
+		}
+		return err
+	}
+	return p
 }
 
 func macProperty() *qom.Property {

@@ -249,4 +249,13 @@ func (s *store) zero(off, n int64, unmap bool) error {
 	return nil
 }
 
+// resize changes the size of a memory store. What is beyond the end is lost.
+func (s *store) resize(size uint64) error {
+	if err := unix.Ftruncate(s.fd, int64(size)); err != nil {
+		return fmt.Errorf("failed to resize memfd to %d: %s", size, errno.Text(err))
+	}
+	s.size = size
+	return nil
+}
+
 func (s *store) close() { unix.Close(s.fd) }
