@@ -22,11 +22,13 @@ func (v *VM) createMonitors() error {
 		Registry:  v.commands,
 		Version:   version,
 		Exec:      v.exec,
+		Preconfig: v.preconfig,
 		AfterFunc: v.eventTimers(),
 		HMP:       func() monitor.Human { return v.newHuman() },
 		Log:       func(format string, args ...any) { v.env.Log.Debug().Msgf(format, args...) },
 	})
 	v.registerCommands()
+	v.registerPreconfig()
 	v.registerEvents()
 	for i := range v.cfg.Monitors {
 		m := &v.cfg.Monitors[i]

@@ -85,7 +85,7 @@ func (v *VM) initialize() error {
 			return err
 		}
 	}
-	v.initialized = true
+	v.initialized.Store(true)
 	return nil
 }
 

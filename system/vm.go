@@ -86,8 +86,8 @@ type VM struct {
 	numa  numa
 	sugar []*qdev.Global // what options other than -global set
 
-	unusedVGA   bool // -vga asks for a card
-	initialized bool // the machine is complete; guarded by mu
+	unusedVGA   bool        // -vga asks for a card
+	initialized atomic.Bool // the machine is complete
 
 	root, objects, chardevObjects qom.Object
 
@@ -271,7 +271,7 @@ func (v *VM) newClock() {
 
 // Run lets the VM run until it ends.
 func (v *VM) Run() {
-	if !v.cfg.Paused {
+	if !v.cfg.Paused && v.initialized.Load() {
 		v.mu.Lock()
 		err := v.launch()
 		v.mu.Unlock()
