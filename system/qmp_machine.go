@@ -101,11 +101,11 @@ func (v *VM) registerMachine() {
 			})
 		}
 		return out, nil
-	}, qapi.AllowPreconfig())
-	register(v, "query-target", func(none) (TargetInfo, error) { return TargetInfo{target}, nil }, qapi.AllowPreconfig())
+	})
+	register(v, "query-target", func(none) (TargetInfo, error) { return TargetInfo{target}, nil })
 	register(v, "query-kvm", func(none) (KVMInfo, error) {
 		return KVMInfo{Enabled: v.acc.Name() == "kvm", Present: v.accelerator("kvm") != nil}, nil
-	}, qapi.AllowPreconfig())
+	})
 	register(v, "query-uuid", func(none) (UUIDInfo, error) {
 		return UUIDInfo{formatUUID(v.cfg.UUID)}, nil
 	}, qapi.AllowPreconfig())

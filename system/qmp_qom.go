@@ -119,7 +119,7 @@ func (v *VM) registerQOM() {
 			return nil, qapi.Errorf("Parameter 'typename' expects a non-abstract device type")
 		}
 		return propertyInfos(deviceProperties(t), true), nil
-	}, qapi.AllowPreconfig())
+	})
 }
 
 // deviceProperties lists what a user may set on a device type: everything
