@@ -352,6 +352,7 @@ func FuzzFwCfg(f *testing.F) {
 		_ = m.f.AddFile("a", []byte("some contents"))
 		_ = m.f.AddWritableFile("b", make([]byte, 32), func([]byte) {})
 		copy(m.RAM.Bytes()[0x1000:], ram[:min(len(ram), 4096)])
+		m.RAM.Bytes()[0x1004] = 0 // less than 16 MiB, for more take their time
 		m.Fuzz(m.IO, port, 12, data)
 		// The descriptor that the fuzzer made.
 		m.Outl(dma+4, 0x00100000)
