@@ -57,6 +57,8 @@ type Config struct {
 	EscapeChar     byte // of terminals, 0 for the default
 	LoadVM         string
 	HasLoadVM      bool
+	Incoming       string // where the guest comes from, if HasIncoming
+	HasIncoming    bool
 
 	rtc, icount *Opts
 

@@ -166,8 +166,6 @@ func (c *Config) ICount() (loc Loc, on bool, err error) {
 		if numErr != nil || n < 0 || n > maxICountShift {
 			err = errf("icount: Invalid shift value")
 		}
-	case aligned:
-		err = errf("shift=auto and align=on are incompatible")
 	case !sleep:
 		err = errf("shift=auto and sleep=off are incompatible")
 	}

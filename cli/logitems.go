@@ -41,7 +41,7 @@ func LogUsage() string {
 }
 
 // ParseLogItems reads a list of log items; `all` is every item. ok is false if
-// one is unknown or there is none, and help if `trace:help` was among them.
+// one is unknown or there is none (trace then has those before it), and help if `trace:help` was among them.
 func ParseLogItems(s string) (items, trace []string, help, ok bool) {
 	if s == "" {
 		return nil, nil, false, false
@@ -55,7 +55,7 @@ func ParseLogItems(s string) (items, trace []string, help, ok bool) {
 		}
 		if p, found := strings.CutPrefix(item, "trace:"); found && p != "" {
 			if IsHelp(p) {
-				return nil, nil, true, true
+				return nil, trace, true, true
 			}
 			trace = append(trace, p)
 			continue
@@ -65,7 +65,7 @@ func ParseLogItems(s string) (items, trace []string, help, ok bool) {
 			known = known || i.name == item
 		}
 		if !known {
-			return nil, nil, false, false
+			return nil, trace, false, false
 		}
 		items = append(items, item)
 	}

@@ -115,7 +115,7 @@ func (n *NetOpt) Check() (help string, err error) {
 			return "", ErrBadID()
 		}
 	}
-	if typ == "none" {
+	if typ == "none" && n.Kind != "netdev" {
 		return "", nil
 	}
 	return "", errf("network backend '%s' is not compiled into this binary", typ)

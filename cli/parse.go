@@ -132,6 +132,12 @@ func (p *parser) finish() error {
 			}
 		}
 	}
+	if c.HasLoadVM && c.HasIncoming {
+		return p.fail(errf("'incoming' and 'loadvm' options are mutually exclusive"))
+	}
+	if c.HasIncoming && c.Preconfig && c.Incoming != "defer" {
+		return p.fail(errf("'preconfig' supports '-incoming defer' only"))
+	}
 	if c.HasLoadVM && c.Preconfig {
 		return p.fail(errf("'preconfig' and 'loadvm' options are mutually exclusive"))
 	}
@@ -151,13 +157,13 @@ func (p *parser) finish() error {
 	}
 	if p.hasLogItems {
 		items, trace, help, ok := ParseLogItems(p.logItems)
+		for _, pattern := range trace {
+			p.traceEvents(pattern)
+		}
 		if !ok {
 			return &Error{Stdout: LogUsage(), Code: 1}
 		}
 		c.Log.Items = items
-		for _, pattern := range trace {
-			p.traceEvents(pattern)
-		}
 		if help {
 			p.ask("trace", "", Loc{})
 			return nil

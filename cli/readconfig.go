@@ -2,9 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"regexp"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/gqemu/gqemu/internal/qjson"
 )
@@ -36,7 +38,11 @@ func (p *parser) readConfig(o Option) error {
 	}
 	data, err := p.env.ReadFile(o.Arg)
 	if err != nil {
-		return errf("Could not open '%s': %s", o.Arg, p.env.errno(err))
+		what := "Could not open '" + o.Arg + "'"
+		if errors.Is(err, syscall.EISDIR) { // which opens, but does not read
+			what = "Cannot read config file"
+		}
+		return errf("%s: %s", what, p.env.errno(err))
 	}
 	var group string
 	var args map[string]any // of the group in hand, nil before the first

@@ -267,7 +267,7 @@ func otherOptions() []optionSpec {
 		with("option-rom", "", (*parser).optionROM),
 		with("icount", "", into(&icountSpec, true)),
 		with("echr", "", (*parser).echr),
-		with("incoming", "", lacking("incoming migrations")),
+		with("incoming", "", set(func(c *Config, a string) { c.Incoming, c.HasIncoming = a, true })),
 		with("prom-env", "", otherTarget), flag("old-param", "", otherTarget),
 		flag("semihosting", "", otherTarget), with("semihosting-config", "", otherTarget),
 		with("plugin", "", func(*parser, Option) error { return errf("plugin interface not enabled in this build") }),

@@ -51,8 +51,26 @@ func (v Value) Str(name string) (string, error) {
 	if s, ok := v.raw.(string); ok {
 		return s, nil
 	}
+	if v.nested() {
+		return "", unexpected(name)
+	}
 	return "", badType(name, "string")
 }
+
+// nested tells that the value is a dictionary or a list of the dotted keys of a
+// command line, which a scalar cannot be.
+func (v Value) nested() bool {
+	if v.syntax == syntaxJSON {
+		return false
+	}
+	switch v.raw.(type) {
+	case map[string]any, []any:
+		return true
+	}
+	return false
+}
+
+func unexpected(name string) error { return fmt.Errorf("Parameters '%s.*' are unexpected", name) }
 
 // Bool takes the value as a boolean: true and false in JSON, otherwise on,
 // yes, true, y and off, no, false, n.
@@ -64,6 +82,9 @@ func (v Value) Bool(name string) (bool, error) {
 		return false, badType(name, "boolean")
 	}
 	s, ok := v.raw.(string)
+	if v.nested() {
+		return false, unexpected(name)
+	}
 	if !ok {
 		return false, badType(name, "string")
 	}

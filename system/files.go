@@ -18,7 +18,11 @@ func readBounded(name string, limit int64) ([]byte, error) {
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, limit+1))
 	if err != nil {
-		return nil, fmt.Errorf("can't load %s: Failed to read from file “%s”: %s", name, name, errno.Text(err))
+		what := "Failed to read from file"
+		if info, statErr := f.Stat(); statErr == nil && !info.Mode().IsRegular() {
+			what = "Error reading file"
+		}
+		return nil, fmt.Errorf("can't load %s: %s “%s”: %s", name, what, name, errno.Text(err))
 	}
 	if int64(len(data)) > limit {
 		return nil, fmt.Errorf("can't load %s: it is longer than %d bytes", name, limit)

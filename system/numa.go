@@ -85,7 +85,7 @@ func (v *VM) addNode(o cli.NUMANode) error {
 	node := &numaNode{}
 	switch {
 	case o.Memory && (o.Memdev != "" || v.numa.backends() > 0):
-		return errors.New("numa configuration should use either mem= or memdev=, mixing both is not allowed")
+		return errors.New("numa configuration should use either mem= or memdev=,mixing both is not allowed")
 	case o.Memory:
 		return &cli.DescError{Desc: noNodeMemory, Hint: "Use -numa node,memdev instead\n"}
 	case o.Memdev != "":

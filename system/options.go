@@ -4,8 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
+	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/cli"
 	"github.com/gqemu/gqemu/internal/errno"
 	"github.com/gqemu/gqemu/qdev"
@@ -168,14 +170,32 @@ func (v *VM) addFwCfgFile(o *cli.FwCfgOpt) error {
 // afterMachine is what QEMU does once all devices are there.
 func (v *VM) afterMachine() error {
 	for _, g := range v.cfg.GDB {
-		if g.Filename != "none" {
-			return at(g.Loc, errors.New("gdbstub: debuggers are not supported"))
+		if g.Filename == "none" {
+			continue
 		}
+		err := chardev.CheckFilename(g.Filename, false)
+		if err == nil {
+			err = errors.New("gdbstub: debuggers are not supported")
+		}
+		return at(g.Loc, err)
 	}
 	if v.cfg.HasLoadVM {
 		return errors.New("no block device can store vmstate for snapshot")
 	}
+	if v.cfg.HasIncoming {
+		return at(cli.Loc{CmdLine: "-incoming " + v.cfg.Incoming}, incomingError(v.cfg.Incoming))
+	}
 	return nil
+}
+
+// incomingError refuses an incoming migration: there is none.
+func incomingError(uri string) error {
+	for _, p := range []string{"tcp:", "unix:", "fd:", "exec:", "rdma:", "file:", "vsock:"} {
+		if uri == "defer" || strings.HasPrefix(uri, p) {
+			return errors.New("incoming migrations are not supported")
+		}
+	}
+	return fmt.Errorf("unknown migration protocol: %s", uri)
 }
 
 // warnOptionROMs says which option ROMs are not there. Those that are have no

@@ -105,8 +105,6 @@ func (m *Microvm) Init(b *machine.Board) error {
 	switch {
 	case m.pcie == "on":
 		return fmt.Errorf("machine microvm: pcie=on is not supported")
-	case m.Firmware != "":
-		return fmt.Errorf("machine microvm: firmware is not supported, -kernel is booted directly")
 	case m.ioapic2 == "on" && m.irqchip == accel.IRQChipOn:
 		return fmt.Errorf("machine microvm: ioapic2=on needs kernel-irqchip=split or off")
 	}

@@ -6,7 +6,12 @@ import (
 )
 
 // initBoot opens the kernel and checks that it fits.
-func (m *Microvm) initBoot() error { return m.openKernel(m.lowRAM()) }
+func (m *Microvm) initBoot() error {
+	if err := m.openKernel(m.lowRAM()); err != nil {
+		return err
+	}
+	return m.checkFirmware()
+}
 
 // Complete puts together what depends on the cold-plugged devices.
 func (m *Microvm) Complete() error {

@@ -120,8 +120,8 @@ func (m *Q35) Init(b *machine.Board) error {
 			return fmt.Errorf("machine q35: %s is not supported", c.name)
 		}
 	}
-	if m.Firmware != "" {
-		return fmt.Errorf("machine q35: firmware is not supported, -kernel is booted directly")
+	if err := m.checkFirmware(); err != nil {
+		return err
 	}
 	for _, step := range []func() error{
 		m.warnLowRAM,
@@ -129,7 +129,7 @@ func (m *Q35) Init(b *machine.Board) error {
 		func() error { return m.mapRAM(m.lowRAM()) },
 		m.initFwCfg, m.initInterrupts, m.initISA, m.initCMOS,
 		func() error { return m.openKernel(m.lowRAM()) },
-		m.initRunCheck,
+		m.initPM, m.initRunCheck,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -284,7 +284,16 @@ func (m *Q35) initFwCfg() error {
 }
 
 // Complete puts together what depends on the cold-plugged devices.
-func (m *Q35) Complete() error { return m.setCmdline(m.Append) }
+func (m *Q35) Complete() error {
+	if m.image != nil && m.acpiOn() {
+		t, err := m.tables()
+		if err != nil {
+			return err
+		}
+		m.acpiTables = &t
+	}
+	return m.setCmdline(m.Append)
+}
 
 // Reset resets the machine; from the second time on it boots in the usual
 // order.

@@ -2,6 +2,7 @@ package i386
 
 import (
 	"fmt"
+	"os"
 
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/hw/i386/boot"
@@ -34,6 +35,19 @@ func (x *x86State) openKernel(low uint64) error {
 	var err error
 	x.image, err = boot.Open(p)
 	return err
+}
+
+// checkFirmware refuses -bios, in QEMU's words where there is no such file.
+func (x *x86State) checkFirmware() error {
+	if x.Firmware == "" {
+		return nil
+	}
+	f, err := os.Open(x.Firmware)
+	if err != nil {
+		return &boot.Error{Msg: fmt.Sprintf("qemu: could not load PC BIOS '%s'", x.Firmware), Verbatim: true}
+	}
+	f.Close()
+	return fmt.Errorf("machine %s: firmware is not supported, -kernel is booted directly", x.name())
 }
 
 // forbidRun refuses to run vCPUs that have nothing to execute.

@@ -98,7 +98,7 @@ const maxSplash = 16 << 20
 func (x *x86State) addSplash(f *nvram.FwCfg) error {
 	if t := x.Boot.SplashTime; t != nil {
 		if *t < 0 || *t > 0xffff {
-			return errors.New("splash time is invalid,it should be a value between 0 and 65535")
+			return errors.New("splash-time is invalid,it should be a value between 0 and 65535")
 		}
 		if err := f.AddFile("etc/boot-menu-wait", binary.LittleEndian.AppendUint16(nil, uint16(*t))); err != nil {
 			return err
@@ -107,7 +107,10 @@ func (x *x86State) addSplash(f *nvram.FwCfg) error {
 	if x.Boot.Splash == nil {
 		return nil
 	}
-	return addSplashFile(f, *x.Boot.Splash)
+	if err := addSplashFile(f, *x.Boot.Splash); err != nil && x.host.Report != nil {
+		x.host.Report(err.Error()) // the machine does without it
+	}
+	return nil
 }
 
 // addSplashFile takes a JPEG or a BMP with 24 bits per pixel.
