@@ -10,6 +10,7 @@ import (
 
 // Feature bits of a block device (virtio 1.2 section 5.2.3).
 const (
+	blkSizeMax     = 1
 	blkSegMax      = 2
 	blkReadOnly    = 5
 	blkBlockSize   = 6
@@ -38,12 +39,18 @@ const (
 	blkConfig    = 72
 	blkRangeSize = 16 // struct virtio_blk_discard_write_zeroes
 
-	// maxSegments is how many data buffers a request may have, maxRanges how
-	// many ranges a discard.
+	// maxSegments is how many data buffers a request may have and maxSegment
+	// how many bytes each. What they come to bounds a request: calls that stop
+	// the device wait for the one under way.
 	maxSegments = 126
-	maxRanges   = 32
-	// maxZeroSectors bounds a range, 1 GiB: zeroing may have to write.
-	maxZeroSectors = 1 << 30 / sectorSize
+	maxSegment  = 1 << 20
+	maxData     = maxSegments * maxSegment
+
+	// A discard may have several ranges, a write-zeroes one, because that may
+	// have to write.
+	maxRanges         = 32
+	maxDiscardSectors = 1 << 30 / sectorSize
+	maxZeroSectors    = 64 << 20 / sectorSize
 )
 
 // blk is a block device on a store. Only the device's goroutine and calls that
@@ -68,16 +75,17 @@ type blkStats struct {
 func (b *blk) layOut() {
 	le, c := binary.LittleEndian, b.space[:]
 	le.PutUint64(c[0:], b.sectors)
+	le.PutUint32(c[8:], maxSegment)
 	le.PutUint32(c[12:], maxSegments)
 	le.PutUint32(c[20:], sectorSize)
 	c[24] = 3               // physical blocks of 4 KiB
 	le.PutUint16(c[26:], 1) // minimum I/O size in blocks
 	le.PutUint16(c[34:], 1) // queues
-	le.PutUint32(c[36:], maxZeroSectors)
+	le.PutUint32(c[36:], maxDiscardSectors)
 	le.PutUint32(c[40:], maxRanges)
 	le.PutUint32(c[44:], 1) // discard alignment in sectors
 	le.PutUint32(c[48:], maxZeroSectors)
-	le.PutUint32(c[52:], maxRanges)
+	le.PutUint32(c[52:], 1)
 	c[56] = 1 // write-zeroes may unmap
 }
 
@@ -90,7 +98,7 @@ func (b *blk) config() []byte   { return b.space[:] }
 func (b *blk) setConfig(int, []byte) {}
 
 func (b *blk) features() uint64 {
-	f := ringFeatures | 1<<blkSegMax | 1<<blkBlockSize | 1<<blkFlush | 1<<blkTopology
+	f := ringFeatures | 1<<blkSizeMax | 1<<blkSegMax | 1<<blkBlockSize | 1<<blkFlush | 1<<blkTopology
 	if b.readOnly {
 		return f | 1<<blkReadOnly
 	}
@@ -147,7 +155,7 @@ func (b *blk) perform(typ uint32, sector uint64, c *vring.Chain, through bool) (
 	switch typ {
 	case blkIn:
 		n := vring.Bytes(c.In)
-		if !b.inside(sector, n) || b.store.read(c.In, int64(sector*sectorSize)) != nil {
+		if !b.transferable(sector, n) || b.store.read(c.In, int64(sector*sectorSize)) != nil {
 			return blkIOError, 0
 		}
 		b.stats.reads.Add(1)
@@ -155,7 +163,7 @@ func (b *blk) perform(typ uint32, sector uint64, c *vring.Chain, through bool) (
 		return blkOK, n
 	case blkOut:
 		n := vring.Bytes(c.Out)
-		if b.readOnly || !b.inside(sector, n) || b.store.write(c.Out, int64(sector*sectorSize), through) != nil {
+		if b.readOnly || !b.transferable(sector, n) || b.store.write(c.Out, int64(sector*sectorSize), through) != nil {
 			return blkIOError, 0
 		}
 		b.stats.writes.Add(1)
@@ -183,11 +191,17 @@ func (b *blk) inside(sector, n uint64) bool {
 	return n%sectorSize == 0 && sector <= b.sectors && n/sectorSize <= b.sectors-sector
 }
 
+// transferable tells whether a request for n bytes may be carried out.
+func (b *blk) transferable(sector, n uint64) bool { return n <= maxData && b.inside(sector, n) }
+
 // ranges carries out a discard or write-zeroes. All its ranges are checked
 // before the first is touched.
 func (b *blk) ranges(typ uint32, c *vring.Chain) byte {
-	size := vring.Bytes(c.Out)
-	if b.readOnly || size == 0 || size%blkRangeSize != 0 || size > maxRanges*blkRangeSize {
+	size, most, longest := vring.Bytes(c.Out), uint64(1), uint64(maxZeroSectors)
+	if typ == blkDiscardCmd {
+		most, longest = maxRanges, maxDiscardSectors
+	}
+	if b.readOnly || size == 0 || size%blkRangeSize != 0 || size > most*blkRangeSize {
 		return blkIOError
 	}
 	var buf [maxRanges * blkRangeSize]byte
@@ -198,7 +212,7 @@ func (b *blk) ranges(typ uint32, c *vring.Chain) byte {
 		if flags&^1 != 0 || typ == blkDiscardCmd && flags != 0 {
 			return blkUnsupported
 		}
-		if n > maxZeroSectors || !b.inside(le.Uint64(r), n*sectorSize) {
+		if n > longest || !b.inside(le.Uint64(r), n*sectorSize) {
 			return blkIOError
 		}
 	}

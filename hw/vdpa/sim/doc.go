@@ -31,8 +31,8 @@
 //     offered.
 //   - A request of an unknown type ends as unsupported; the kernel's ends as an
 //     I/O error.
-//   - Discard, write-zeroes and write requests may have several segments of
-//     any size within the capacity.
+//   - Requests may be larger, up to 126 MiB, and a discard may have several
+//     ranges.
 //
 // A driver that breaks the rules of a ring stops that queue until it is reset,
 // as in the kernel. Calls that change what the device works on wait until the

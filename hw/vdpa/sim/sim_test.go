@@ -2,6 +2,7 @@ package sim
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"os"
 	"path/filepath"
@@ -277,5 +278,69 @@ func TestPollerDoesNotTakeTheCount(t *testing.T) {
 	p.close()
 	if err := <-done; err == nil {
 		t.Error("wait survives close")
+	}
+}
+
+// Discards may have several ranges, all of which are checked before the first
+// is carried out; a request is bounded.
+func TestRangesAndBounds(t *testing.T) {
+	k := newKit(t)
+	k.mustMake("vdpa-sim-blk", "d0", map[string]any{"size": int64(1 << 40)})
+	d := vdpatest.NewDriver(t, k.open("d0"))
+	d.Start(testFeatures | 1<<13 | 1<<14)
+	for i := range uint64(4) {
+		d.Write(i, bytes.Repeat([]byte("x"), 512))
+	}
+	const header, status, data = vdpatest.Data, vdpatest.Data + 0x100, vdpatest.Data + 0x1000
+	request := func(typ byte, ranges ...[3]uint32) byte {
+		clear(d.Mem[header : header+16])
+		d.Mem[header] = typ
+		for i, r := range ranges {
+			b := d.Mem[data+16*i:]
+			binary.LittleEndian.PutUint64(b, uint64(r[0]))
+			binary.LittleEndian.PutUint32(b[8:], r[1])
+			binary.LittleEndian.PutUint32(b[12:], r[2])
+		}
+		d.Queues[0].Add(vdpatest.Buffer{At: header, Len: 16}, vdpatest.Buffer{At: data, Len: 16 * len(ranges)},
+			vdpatest.Buffer{At: status, Len: 1, Write: true})
+		d.Queues[0].Wait()
+		return d.Mem[status]
+	}
+	want := func(what string, code byte, ranges ...[3]uint32) {
+		t.Helper()
+		if s := request(blkDiscardCmd, ranges...); s != code {
+			t.Errorf("%s: status %d, want %d", what, s, code)
+		}
+	}
+	sectors := func(want string) {
+		t.Helper()
+		for i, c := range want {
+			if got := d.Read(uint64(i), 512)[0]; (got == 'x') != (c == 'x') {
+				t.Errorf("sector %d begins with %q, want %s", i, got, want)
+			}
+		}
+	}
+	want("a bad second range", blkIOError, [3]uint32{0, 1, 0}, [3]uint32{1, maxDiscardSectors + 1, 0})
+	want("a bad flag of the second range", blkUnsupported, [3]uint32{0, 1, 0}, [3]uint32{1, 1, 1})
+	sectors("xxxx")
+	want("two ranges", blkOK, [3]uint32{0, 1, 0}, [3]uint32{2, 1, 0})
+	sectors("-x-x")
+	want("too many ranges", blkIOError, make([][3]uint32, maxRanges+1)...)
+	if s := request(blkWriteZeroesCmd, [3]uint32{0, 1, 0}, [3]uint32{1, 1, 0}); s != blkIOError {
+		t.Errorf("write-zeroes of two ranges: status %d", s)
+	}
+	if s := request(blkWriteZeroesCmd, [3]uint32{0, maxZeroSectors + 1, 0}); s != blkIOError {
+		t.Errorf("write-zeroes of a long range: status %d", s)
+	}
+	// Memory that is given again and again makes a request longer than guests
+	// have memory.
+	clear(d.Mem[header : header+16])
+	chain := []vdpatest.Buffer{{At: header, Len: 16}}
+	for range maxData>>20 + 1 {
+		chain = append(chain, vdpatest.Buffer{At: 0x80000, Len: 512 << 10, Write: true}, vdpatest.Buffer{At: 0x80000, Len: 512 << 10, Write: true})
+	}
+	d.Queues[0].AddTable(0x20000, append(chain, vdpatest.Buffer{At: status, Len: 1, Write: true})...)
+	if n := d.Queues[0].Wait(); n != 1 || d.Mem[status] != blkIOError {
+		t.Errorf("a request of more than 126 MiB: used length %d, status %d", n, d.Mem[status])
 	}
 }

@@ -180,29 +180,45 @@ func (q *Queue) Add(chain ...Buffer) {
 	q.d.Must(q.Kick.Signal())
 }
 
+// AddTable is Add with an indirect table at an offset in Mem.
+func (q *Queue) AddTable(at int, chain ...Buffer) {
+	q.d.T.Helper()
+	q.write(at, 0, len(chain), chain)
+	q.offer(descriptor{IOVA + uint64(at), 16 * len(chain), 4, 0})
+	q.d.Must(q.Kick.Signal())
+}
+
 // Offer makes a chain available and tells nobody.
 func (q *Queue) Offer(chain ...Buffer) {
-	put := func(at, i int, addr uint64, n int, flags, next int) {
-		b := q.d.Mem[at+16*i:]
-		binary.LittleEndian.PutUint64(b, addr)
-		binary.LittleEndian.PutUint32(b[8:], uint32(n))
-		binary.LittleEndian.PutUint16(b[12:], uint16(flags))
-		binary.LittleEndian.PutUint16(b[14:], uint16(next))
+	if q.d.Indirect {
+		at := q.at + tableAt + 16*QueueNum*(q.free%4)
+		q.write(at, 0, len(chain), chain)
+		q.offer(descriptor{IOVA + uint64(at), 16 * len(chain), 4, 0})
+		return
 	}
 	head := q.free
-	at, num := q.at, QueueNum
-	if q.d.Indirect {
-		table := q.at + tableAt + 16*QueueNum*(head%4)
-		put(q.at, head, IOVA+uint64(table), 16*len(chain), 4, 0)
-		q.free = (head + 1) % QueueNum
-		at, num = table, len(chain)
-	}
-	first := head
-	if q.d.Indirect {
-		first = 0
-	} else {
-		q.free = (head + len(chain)) % QueueNum
-	}
+	q.write(q.at, head, QueueNum, chain)
+	q.free = (head + len(chain)) % QueueNum
+	q.publish(head)
+}
+
+// descriptor is struct virtq_desc.
+type descriptor struct {
+	addr             uint64
+	len, flags, next int
+}
+
+func (q *Queue) put(at, i int, d descriptor) {
+	b := q.d.Mem[at+16*i:]
+	binary.LittleEndian.PutUint64(b, d.addr)
+	binary.LittleEndian.PutUint32(b[8:], uint32(d.len))
+	binary.LittleEndian.PutUint16(b[12:], uint16(d.flags))
+	binary.LittleEndian.PutUint16(b[14:], uint16(d.next))
+}
+
+// write lays a chain out in the table of num at an offset, from entry first
+// on.
+func (q *Queue) write(at, first, num int, chain []Buffer) {
 	for i, b := range chain {
 		flags := 0
 		if b.Write {
@@ -211,8 +227,20 @@ func (q *Queue) Offer(chain ...Buffer) {
 		if i < len(chain)-1 {
 			flags |= 1
 		}
-		put(at, (first+i)%num, IOVA+uint64(b.At), b.Len, flags, (first+i+1)%num)
+		q.put(at, (first+i)%num, descriptor{IOVA + uint64(b.At), b.Len, flags, (first + i + 1) % num})
 	}
+}
+
+// offer makes a chain of one descriptor available.
+func (q *Queue) offer(d descriptor) {
+	head := q.free
+	q.put(q.at, head, d)
+	q.free = (head + 1) % QueueNum
+	q.publish(head)
+}
+
+// publish makes the chain at head available.
+func (q *Queue) publish(head int) {
 	avail := q.d.Mem[q.at+availAt:]
 	binary.LittleEndian.PutUint16(avail[4+2*int(q.next%QueueNum):], uint16(head))
 	if q.d.EventIdx { // an interrupt for the next one
