@@ -33,6 +33,15 @@ func ParseOpts(opts Opts) (id string, cfg Config, err error) {
 	return id, cfg, nil
 }
 
+// ParseBackend is ParseOpts for a chardev whose id is known: any id among the options does not
+// count.
+func ParseBackend(opts Opts) (Config, error) {
+	if err := checkOpts(opts); err != nil {
+		return nil, err
+	}
+	return parseBackend(optReader{opts})
+}
+
 // parseBackend makes the configuration of the backend that checked options name.
 func parseBackend(o optReader) (Config, error) {
 	co := Common{Logfile: o.str("logfile"), LogAppend: o.bool("logappend", false), Mux: o.bool("mux", false)}

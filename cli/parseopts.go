@@ -1,16 +1,21 @@
 package cli
 
-// ParseOpts parses text in QemuOpts form, as the option of that name would, for
-// what comes while the VM runs. Groups known are those that take any
-// sub-option: "device" with its implied driver, and others, which imply none.
-// warn is called for each short-form boolean.
+// ParseOpts parses text in QemuOpts form, as the option group of that name
+// would on the command line, for what comes while the VM runs. warn is called
+// for each short-form boolean.
 func ParseOpts(group, text string, warn func(text, hint string)) (*Opts, error) {
 	spec := &OptsSpec{Name: group}
-	if group == deviceSpec.Name {
-		spec = &deviceSpec
+	for _, s := range optGroups {
+		if s.Name == group {
+			spec = s
+		}
 	}
 	g := &optsGroup{OptsSpec: spec}
-	o, _, err := g.parse(Loc{}, text, true, warn)
+	o, help, err := g.parse(Loc{}, text, true, warn)
+	if help {
+		// The list of sub-options is for the command line.
+		return &Opts{list: []Opt{{Name: "help", Value: "on"}}}, nil
+	}
 	return o, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/cli"
@@ -120,7 +121,27 @@ func (h *human) chardevAdd(c *hmp.Call) error {
 	if _, taken := h.v.chardevs.Get(id); taken {
 		return fmt.Errorf("attempt to add duplicate property '%s' to object (type 'container')", id)
 	}
-	return h.v.addChardev(id, cfg)
+	if cfg.Multiplexed() {
+		return h.v.addChardev(id, cfg)
+	}
+	return h.v.openChardev(c.Context, id, cfg)
+}
+
+// chardevChange is for the same options as chardev-add, but for the id.
+func (h *human) chardevChange(c *hmp.Call) error {
+	id := c.Args.Str("id")
+	opts, err := h.chardevConfig(c, c.Args.Str("args"))
+	if opts == nil {
+		return err
+	}
+	cfg, err := chardev.ParseBackend(opts)
+	if err == nil {
+		err = h.v.checkChange(id)
+	}
+	if err != nil {
+		return err
+	}
+	return h.v.changeChardev(c.Context, id, cfg)
 }
 
 func (h *human) chardevBackends([]string) []string { return chardev.Backends() }
@@ -176,4 +197,13 @@ func (h *human) traceEvent(c *hmp.Call) error {
 		c.Printf("%v\n", err)
 	}
 	return nil
+}
+
+// watchdogAction says what to do when a watchdog fires.
+func (h *human) watchdogAction(c *hmp.Call) error {
+	if action := c.Args.Str("action"); !slices.Contains(watchdogActions(nil), action) {
+		return fmt.Errorf("invalid parameter value: %s", action)
+	}
+	_, err := h.qmp(c, "watchdog-set-action", c.Args)
+	return err
 }

@@ -2,6 +2,8 @@ package system
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/gqemu/gqemu/monitor/hmp"
 )
@@ -47,7 +49,7 @@ func (h *human) topics() []hmp.Command {
 			Run: h.infoMtree},
 		{Name: "name", Help: "show the current VM name", Preconfig: true, Run: h.infoName},
 		{Name: "network", Help: "show the network state", Run: nothing},
-		{Name: "numa", Help: "show NUMA information", Run: says("0 nodes\n")},
+		{Name: "numa", Help: "show NUMA information", Run: h.infoNUMA},
 		{Name: "opcount", Help: "show dynamic compiler opcode counters"},
 		{Name: "pci", Help: "show PCI info", Run: nothing},
 		{Name: "pic", Help: "show PIC state", Run: h.infoPIC},
@@ -275,4 +277,19 @@ func (h *human) infoTraceEvents(c *hmp.Call) error {
 		c.Printf("%v : state %d\n", member(e, "name"), state)
 	}
 	return err
+}
+
+func (h *human) infoNUMA(c *hmp.Call) error {
+	n := &h.v.numa
+	c.Printf("%d nodes\n", len(n.nodes))
+	for _, i := range slices.Sorted(maps.Keys(n.nodes)) {
+		c.Printf("node %d cpus:", i)
+		for cpu := range h.v.machine.CPUs() {
+			if at, ok := n.cpus[cpu]; ok && at == i {
+				c.Printf(" %d", cpu)
+			}
+		}
+		c.Printf("\nnode %d size: %d MB\nnode %d plugged: 0 MB\n", i, n.nodes[i].memory>>20, i)
+	}
+	return nil
 }

@@ -145,8 +145,12 @@ func (m *mtree) flat() {
 		for _, name := range s.names {
 			m.Printf(" AS \"%s\", root: %s\n", name, s.Root().Name())
 		}
-		m.Printf(" Root memory region: %s\n", s.Root().Name())
 		sections := m.view(s.Space)
+		root := s.Root().Name()
+		if len(sections) == 0 {
+			root = "(none)"
+		}
+		m.Printf(" Root memory region: %s\n", root)
 		for _, sec := range sections {
 			m.section(s.Space, sec)
 		}

@@ -74,7 +74,7 @@ func (h *human) infoVirtioStatus(c *hmp.Call) error {
 		kind = "(vhost)"
 	}
 	c.Printf("%s:\n  device_name:             %v %s\n", c.Args.Str("path"), member(r, "name"), kind)
-	if member(r, "bus-name") == nil {
+	if name, _ := member(r, "bus-name").(string); name == "" {
 		// C's way to print a string that is not there.
 		rows(c, r, virtioStatusRows[:2])
 		c.Print("  bus_name:                (null)\n")

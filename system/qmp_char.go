@@ -156,32 +156,50 @@ func (v *VM) forgetChardevObject(id string) {
 	}
 }
 
-// chardevChange gives a chardev another backend. Without a user it is made
-// anew; a user must be one that can go on with another.
+// chardevChange gives a chardev another backend.
 func (v *VM) chardevChange(ctx context.Context, call *qapi.Call, a chardevAddArgs) (ChardevReturn, error) {
-	c, ok := v.findChardev(a.ID)
-	switch {
-	case !ok:
-		return ChardevReturn{}, qapi.Errorf("Chardev '%s' does not exist", a.ID)
-	case c.Backend() == "mux":
-		return ChardevReturn{}, qapi.Errorf("Mux device hotswap not supported yet")
-	}
-	if err := v.chardevs.Remove(a.ID); err == nil {
-		v.forgetChardevObject(a.ID)
-		return v.chardevAdd(ctx, call, a)
+	if err := v.checkChange(a.ID); err != nil {
+		return ChardevReturn{}, err
 	}
 	cfg, err := a.Backend.config(call.Session)
 	if err != nil {
 		return ChardevReturn{}, err
 	}
-	v.mu.Unlock()
-	err = v.chardevs.Change(a.ID, cfg)
-	v.mu.Lock()
-	if err != nil {
+	if err := v.changeChardev(ctx, a.ID, cfg); err != nil {
 		return ChardevReturn{}, err
 	}
-	v.forgetChardevObject(a.ID)
-	return v.chardevReturn(a.ID), v.addChardevObject(a.ID, cfg.Backend())
+	return v.chardevReturn(a.ID), nil
+}
+
+// checkChange refuses what cannot have another backend.
+func (v *VM) checkChange(id string) error {
+	c, ok := v.findChardev(id)
+	switch {
+	case !ok:
+		return qapi.Errorf("Chardev '%s' does not exist", id)
+	case c.Backend() == "mux":
+		return qapi.Errorf("Mux device hotswap not supported yet")
+	}
+	return nil
+}
+
+// changeChardev gives a chardev another backend. Without a user it is made
+// anew; a user must be one that can go on with another.
+func (v *VM) changeChardev(ctx context.Context, id string, cfg chardev.Config) error {
+	if err := v.removeChardev(id); err == nil {
+		if err := v.openChardev(ctx, id, cfg); err != nil {
+			return qapi.Errorf("Failed to add chardev '%s': %w", id, err)
+		}
+		return nil
+	}
+	v.mu.Unlock()
+	err := v.chardevs.Change(id, cfg)
+	v.mu.Lock()
+	if err != nil {
+		return err
+	}
+	v.forgetChardevObject(id)
+	return v.addChardevObject(id, cfg.Backend())
 }
 
 func (v *VM) ringbuf(id string) (*chardev.Chardev, error) {

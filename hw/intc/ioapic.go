@@ -33,7 +33,9 @@ type IOAPIC struct {
 	lines   uint32 // levels of the pins
 	edges   uint32 // edges not sent yet, by pin
 	routes  [ioapicPins]accel.PinRoute
-	storm   [ioapicPins]int // EOIs in a row that met the line still high
+	storm   [ioapicPins]int    // EOIs in a row that met the line still high
+	counts  [ioapicPins]uint64 // rises of each input
+	inputs  uint32             // levels of the inputs, which are not yet pins
 	cool    *clock.Timer
 }
 
@@ -126,6 +128,13 @@ func (a *IOAPIC) reset() {
 
 // setPin is a change of an input.
 func (a *IOAPIC) setPin(n int, level bool) {
+	if level && a.inputs>>n&1 == 0 {
+		a.counts[n]++
+	}
+	a.inputs &^= 1 << n
+	if level {
+		a.inputs |= 1 << n
+	}
 	if n == 0 && a.GSIBase == 0 {
 		n = 2
 	}

@@ -23,11 +23,12 @@ type PIC struct {
 	level bool // of out
 	slave *PIC // on a master's pin 2, nil without
 
-	lines uint8 // levels of the pins
-	irr   uint8 // requests
-	imr   uint8 // mask
-	isr   uint8 // in service
-	elcr  uint8 // 1: the pin is level-triggered
+	lines  uint8     // levels of the pins
+	counts [8]uint64 // rises of each
+	irr    uint8     // requests
+	imr    uint8     // mask
+	isr    uint8     // in service
+	elcr   uint8     // 1: the pin is level-triggered
 
 	initWord int   // ICW that comes next, 0 outside initialisation
 	lowest   uint8 // pin after this one has the highest priority
@@ -142,6 +143,9 @@ func (p *PIC) levelPins() uint8 {
 func (p *PIC) setPin(n int, level bool) {
 	bit := uint8(1) << n
 	rising := level && p.lines&bit == 0
+	if rising {
+		p.counts[n]++
+	}
 	if level {
 		p.lines |= bit
 	} else {
