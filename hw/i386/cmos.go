@@ -13,6 +13,7 @@ const (
 	cmosExtLow      = 0x17 // KiB above 1 MiB
 	cmosExt2Low     = 0x30 // again
 	cmosHighLow     = 0x34 // 64 KiB above 16 MiB
+	cmosCentury     = 0x32
 	cmosBoot2       = 0x38 // third boot device, and no look at floppies
 	cmosTranslation = 0x39
 	cmosBoot1       = 0x3d // second and first boot device

@@ -35,6 +35,7 @@ const (
 	PM1ControlPort = PMBase + pm1Cnt
 	PMTimerPort    = PMBase + pmTmr
 	GPE0Port       = PMBase + gpe0
+	GPE0Len        = gpeLen
 
 	pm1Sts = 0x00
 	pm1En  = 0x02
