@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gqemu/gqemu/internal/errno"
+	"github.com/gqemu/gqemu/internal/sys"
 	"github.com/gqemu/gqemu/memory"
 	"github.com/gqemu/gqemu/qom"
 )
@@ -68,6 +69,12 @@ func (b *Backend) Complete() error {
 	case "memory-backend-memfd":
 		b.ram, err = b.newMemfd()
 	default:
+		// A memfd is never accounted for in advance; QEMU's memory is.
+		if b.reserve {
+			if err := sys.CheckReserve(b.size); err != nil {
+				return fmt.Errorf("cannot set up guest memory '%s': %s", b.Name(), errno.Text(err))
+			}
+		}
 		b.ram, err = memory.NewAnonRAM(b.Name(), b.size)
 	}
 	if err != nil {

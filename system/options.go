@@ -119,6 +119,26 @@ func (v *VM) parseCPU() error {
 	return err
 }
 
+// checkIdleCPU checks -cpu on a machine that makes no CPU of it.
+func (v *VM) checkIdleCPU() error {
+	if v.cpu.Name == "" || v.class.DefaultCPU != "" {
+		return nil
+	}
+	o, err := v.env.Types.New(v.cpu.Name + "-x86_64-cpu")
+	if err != nil {
+		return err
+	}
+	for _, f := range v.cpu.Features {
+		if err := qom.Set(o, f.Name, qom.String(f.Value)); err != nil {
+			if f.Global {
+				err = fmt.Errorf("can't apply global %s.%s=%s: %w", o.QOM().TypeName(), f.Name, f.Value, err)
+			}
+			return err
+		}
+	}
+	return nil
+}
+
 // fwCfgFiles is a machine's fw_cfg device, as far as -fw_cfg goes.
 type fwCfgFiles interface {
 	AddFile(name string, data []byte) error

@@ -79,7 +79,7 @@ func (v *VM) build() error {
 // machine with its devices.
 func (v *VM) initialize() error {
 	for _, step := range []func() error{
-		v.createRAM, v.completeNUMA, v.initMachine, v.addFwCfg, v.refuseUSB, v.createDevices, v.complete, v.afterMachine,
+		v.createRAM, v.completeNUMA, v.checkIdleCPU, v.initMachine, v.addFwCfg, v.refuseUSB, v.createDevices, v.complete, v.afterMachine,
 	} {
 		if err := step(); err != nil {
 			return err

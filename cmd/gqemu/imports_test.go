@@ -24,7 +24,7 @@ var allowed = map[string]string{
 	"monitor/hmp":      "",
 	"cli":              "internal/qjson",
 	"qdev":             "accel chardev clock memory qom",
-	"hostmem":          "internal/errno memory qom",
+	"hostmem":          "internal/errno internal/sys memory qom",
 	"entropy":          "internal/errno qdev qom",
 	"internal/elfcore": "accel",
 	"accel/kvm":        "accel clock memory internal/sys internal/errno",

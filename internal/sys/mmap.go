@@ -36,6 +36,17 @@ func MmapAligned(fd, length, align, prot, flags int) ([]byte, error) {
 	return unsafe.Slice((*byte)(at), length), nil
 }
 
+// CheckReserve tells whether the kernel would promise length bytes of memory to
+// this process, under the overcommit policy in force (proc(5),
+// /proc/sys/vm/overcommit_memory). Nothing is kept.
+func CheckReserve(length uint64) error {
+	p, err := unix.MmapPtr(-1, 0, nil, uintptr(length), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	if err != nil {
+		return err
+	}
+	return unix.MunmapPtr(p, uintptr(length))
+}
+
 // Munmap takes back what MmapAligned mapped.
 func Munmap(b []byte) error {
 	return unix.MunmapPtr(unsafe.Pointer(unsafe.SliceData(b)), uintptr(len(b)))

@@ -43,3 +43,13 @@ func TestMmapAligned(t *testing.T) {
 		t.Error("mapped a file that is not open")
 	}
 }
+
+// TestCheckReserve: what no process can have is refused, and a little is not.
+func TestCheckReserve(t *testing.T) {
+	if err := CheckReserve(1 << 20); err != nil {
+		t.Error(err)
+	}
+	if err := CheckReserve(1 << 60); err == nil {
+		t.Error("an exbibyte was promised")
+	}
+}
