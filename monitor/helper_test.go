@@ -244,17 +244,19 @@ func (vm *fakeVM) exec(_ context.Context, body func()) {
 	body()
 }
 
-// fakeHuman knows two commands.
+// fakeHuman knows three commands.
 type fakeHuman struct{}
 
-func (fakeHuman) Execute(_ context.Context, line string, history []string) string {
+func (fakeHuman) Execute(_ context.Context, line string, history []string) (output string, last bool) {
 	switch strings.TrimSpace(line) {
 	case "info version":
-		return "8.2.7\n"
+		return "8.2.7\n", false
 	case "info history":
-		return strings.Join(history, ",") + "\n"
+		return strings.Join(history, ",") + "\n", false
+	case "quit":
+		return "", true
 	}
-	return "unknown command: '" + line + "'\n"
+	return "unknown command: '" + line + "'\n", false
 }
 
 func (fakeHuman) Complete(line string) (prefix string, words []string) {

@@ -17,7 +17,8 @@ const prompt = "(qemu) "
 type Human interface {
 	// Execute runs a line and returns the output, with LF at the end of
 	// lines. history lists the lines before and this one, the oldest first.
-	Execute(ctx context.Context, line string, history []string) string
+	// last says that no other line will be run, so that none is asked for.
+	Execute(ctx context.Context, line string, history []string) (output string, last bool)
 	// Complete tells how a line may go on that ends at the cursor: prefix is
 	// the word that is being typed, and words are what it may become, sorted.
 	Complete(line string) (prefix string, words []string)
@@ -250,13 +251,18 @@ func (h *human) giveBack(gen uint64, in []byte) {
 
 // command runs one line, and says whether the monitor goes on.
 func (h *human) command(gen uint64, line string) bool {
-	text := ""
+	text, end := "", prompt
 	ran := true
 	if strings.TrimSpace(line) != "" && h.lang != nil {
-		ran = h.set.exec(func() { text = h.lang.Execute(h.set.ctx, line, h.line.lines()) })
+		ran = h.set.exec(func() {
+			var last bool
+			if text, last = h.lang.Execute(h.set.ctx, line, h.line.lines()); last {
+				end = ""
+			}
+		})
 	}
 	if ran {
-		h.put(gen, strings.ReplaceAll(text, "\n", "\r\n")+prompt)
+		h.put(gen, strings.ReplaceAll(text, "\n", "\r\n")+end)
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()

@@ -122,6 +122,17 @@ func TestHumanHistory(t *testing.T) {
 	w.awaitSuffix("info version,info history \r\n" + prompt)
 }
 
+// After the command that ends the emulator no other is asked for.
+func TestHumanQuit(t *testing.T) {
+	w := newHumanWire(t)
+	w.fe.Event(chardev.EventOpened)
+	w.awaitText(banner + prompt)
+	w.send("quit\r")
+	w.awaitSuffix("quit\x1b[K\r\n")
+	w.send("x")
+	w.awaitSuffix("quit\x1b[K\r\nx\x1b[K")
+}
+
 // awaitSuffix waits until what the monitor has written ends in want.
 func (w *wire) awaitSuffix(want string) {
 	w.t.Helper()

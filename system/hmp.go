@@ -32,9 +32,10 @@ func (v *VM) newHuman() *human {
 }
 
 // Execute is part of monitor.Human.
-func (h *human) Execute(ctx context.Context, line string, history []string) string {
+func (h *human) Execute(ctx context.Context, line string, history []string) (output string, last bool) {
 	h.history = history
-	return h.shell.Execute(ctx, line)
+	output = h.shell.Execute(ctx, line)
+	return output, h.v.req.shutdown != "" && h.v.action.Shutdown != "pause"
 }
 
 // Complete is part of monitor.Human.
@@ -57,7 +58,7 @@ func (v *VM) registerHMP() {
 				}
 				h.cpu = int(*a.CPUIndex)
 			}
-			return strings.ReplaceAll(h.Execute(ctx, a.CommandLine, nil), "\n", "\r\n"), nil
+			return strings.ReplaceAll(h.shell.Execute(ctx, a.CommandLine), "\n", "\r\n"), nil
 		})
 }
 
