@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"sync/atomic"
+
+	"github.com/gqemu/gqemu/hw/machine"
 )
 
 // RunState is a VM's state as QMP names it.
@@ -153,6 +155,11 @@ func (v *VM) resume(tell bool) error {
 	}
 	if v.run.needsReset() {
 		return fmt.Errorf("Resetting the Virtual Machine is required")
+	}
+	if m, ok := v.machine.(machine.Runner); ok {
+		if err := m.Runnable(); err != nil {
+			return err
+		}
 	}
 	v.run.set(StateRunning)
 	if tell {

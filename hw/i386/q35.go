@@ -129,7 +129,7 @@ func (m *Q35) Init(b *machine.Board) error {
 		func() error { return m.mapRAM(m.lowRAM()) },
 		m.initFwCfg, m.initInterrupts, m.initISA, m.initCMOS,
 		func() error { return m.openKernel(m.lowRAM()) },
-		m.initPM, m.initRunCheck,
+		m.initPM,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -163,17 +163,6 @@ func (m *Q35) warnLowRAM() error {
 		m.host.Report(fmt.Sprintf("warning: There is possibly poor performance as the ram size  (0x%x) is more then twice the size"+
 			" of max-ram-below-4g (%d) and max-ram-below-4g is not a multiple of 1G.", size, m.maxBelow4G))
 	}
-	return nil
-}
-
-// initRunCheck keeps vCPUs from running without a kernel.
-func (m *Q35) initRunCheck() error {
-	m.host.Run.OnChange(func(running bool) error {
-		if running {
-			return m.forbidRun()
-		}
-		return nil
-	})
 	return nil
 }
 

@@ -50,8 +50,8 @@ func (x *x86State) checkFirmware() error {
 	return fmt.Errorf("machine %s: firmware is not supported, -kernel is booted directly", x.name())
 }
 
-// forbidRun refuses to run vCPUs that have nothing to execute.
-func (x *x86State) forbidRun() error {
+// Runnable is part of machine.Runner.
+func (x *x86State) Runnable() error {
 	if x.image != nil || x.board.Accel.Name() == "qtest" {
 		return nil
 	}
