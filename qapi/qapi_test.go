@@ -301,7 +301,7 @@ func TestRawArgs(t *testing.T) {
 	if err != nil || !reflect.DeepEqual(v, []any{int64(1)}) {
 		t.Errorf("%v, %v", v, err)
 	}
-	if !c.AllowOOB || !c.AllowPreconfig || c.Features[0] != "f" || c.Args.Members[0].Name != "id" {
+	if !c.AllowOOB || !c.AllowPreconfig || c.Features[0] != "f" || c.Args().Members[0].Name != "id" {
 		t.Errorf("%+v", c)
 	}
 }
@@ -398,7 +398,9 @@ func TestUnfitDeclarations(t *testing.T) {
 					t.Errorf("%s: recovered %v", name, p)
 				}
 			}()
-			f(new(Registry))
+			r := new(Registry)
+			f(r)
+			r.Schema()
 			t.Errorf("%s is accepted", name)
 		}()
 	}

@@ -47,16 +47,24 @@ type Call struct {
 // Command is a registered command.
 type Command struct {
 	Name     string
-	Args     *Type // an object; what the schema shows
-	Ret      *Type // an object without members if there is no result
 	Features []string
 
 	AllowOOB        bool // may run out of band
 	AllowPreconfig  bool // may run before the machine is made
 	SuccessResponse bool // is answered when it succeeded
 
-	run func(context.Context, *Call, map[string]any) (any, error)
+	// The types are worked out when first asked for: most commands are never
+	// run.
+	registry  *Registry
+	args, ret reflect.Type
+	run       func(context.Context, *Call, map[string]any) (any, error)
 }
+
+// Args is the type of the arguments, an object: what the schema shows.
+func (c *Command) Args() *Type { return c.registry.typeOf(c.args) }
+
+// Ret is the type of the result, an object without members if there is none.
+func (c *Command) Ret() *Type { return c.registry.typeOf(c.ret) }
 
 // Run decodes args and runs the command. The result is one that package qjson
 // writes.
@@ -67,7 +75,6 @@ func (c *Command) Run(ctx context.Context, call *Call, args map[string]any) (any
 // Event is a registered event.
 type Event struct {
 	Name     string
-	Data     *Type // an object; without members if the event has no data
 	Features []string
 
 	// Rate is the least time between two of these events; 0 if unlimited.
@@ -77,14 +84,20 @@ type Event struct {
 	RateKey string
 
 	registry *Registry
+	data     reflect.Type
 }
+
+// Data is the type of the event's data: an object, without members if the event
+// has none.
+func (e *Event) Data() *Type { return e.registry.typeOf(e.data) }
 
 // Encode makes the data of the event into what package qjson writes. It
 // returns nil data for an event that has none, and an error if data is not of
 // the type that was registered or one with the same members: who posts an event
 // need not know who registered it.
 func (e *Event) Encode(data any) (any, error) {
-	if len(e.Data.Members) == 0 && len(e.Data.Variants) == 0 {
+	want := e.Data()
+	if len(want.Members) == 0 && len(want.Variants) == 0 {
 		if data != nil && data != struct{}{} {
 			return nil, fmt.Errorf("qapi: event %s has no data", e.Name)
 		}
@@ -94,15 +107,15 @@ func (e *Event) Encode(data any) (any, error) {
 	if v.Kind() == reflect.Pointer && !v.IsNil() {
 		v = v.Elem()
 	}
-	if v.IsValid() && v.Type() == e.Data.Go {
-		return e.Data.encode(v), nil
+	if v.IsValid() && v.Type() == want.Go {
+		return want.encode(v), nil
 	}
 	if v.Kind() == reflect.Struct {
-		if t := e.registry.typeOf(v.Type()); sameMembers(t, e.Data) {
+		if t := e.registry.typeOf(v.Type()); sameMembers(t, want) {
 			return t.encode(v), nil
 		}
 	}
-	return nil, fmt.Errorf("qapi: data of event %s is %T, not %v", e.Name, data, e.Data.Go)
+	return nil, fmt.Errorf("qapi: data of event %s is %T, not %v", e.Name, data, want.Go)
 }
 
 // sameMembers tells whether objects of two types look alike, down to the
@@ -126,14 +139,14 @@ func sameMembers(a, b *Type) bool {
 // Register adds a command. The function is called with decoded arguments; if
 // it returns an error, its text and class ([ClassOf]) go to the client. Args
 // and Ret are types as the package comment describes; Args is a struct type,
-// or map[string]any with the option [RawArgs] or [CheckedArgs]. Register panics if a type is
-// unfit or the name is taken.
+// or map[string]any with the option [RawArgs] or [CheckedArgs]. Register panics if the name is
+// taken; a type that is unfit panics when it is first looked at, at the latest by Schema.
 func Register[Args, Ret any](r *Registry, name string, fn func(ctx context.Context, c *Call, args Args) (Ret, error), opts ...Option) {
 	if _, dup := r.commands[name]; dup {
 		panic("qapi: command " + name + " is registered twice")
 	}
 	argsGo := reflect.TypeFor[Args]()
-	c := &Command{Name: name, SuccessResponse: true, Ret: r.typeOf(reflect.TypeFor[Ret]())}
+	c := &Command{Name: name, SuccessResponse: true, registry: r, args: argsGo, ret: reflect.TypeFor[Ret]()}
 	s := settings{command: c}
 	for _, o := range opts {
 		o(&s)
@@ -141,15 +154,13 @@ func Register[Args, Ret any](r *Registry, name string, fn func(ctx context.Conte
 	raw := argsGo == reflect.TypeFor[map[string]any]()
 	switch {
 	case raw && s.rawArgs != nil:
-		c.Args = r.typeOf(s.rawArgs)
+		c.args = s.rawArgs
 	case raw || s.rawArgs != nil || argsGo.Kind() != reflect.Struct:
 		panic("qapi: command " + name + ": arguments must be a struct, or a map with RawArgs")
-	default:
-		c.Args = r.typeOf(argsGo)
 	}
-	ret, argType := c.Ret, c.Args
 	c.run = func(ctx context.Context, call *Call, m map[string]any) (any, error) {
 		var args Args
+		argType := c.Args()
 		if s.checked {
 			if err := argType.decodeArgs(m, reflect.New(argType.Go).Elem()); err != nil {
 				return nil, err
@@ -164,7 +175,7 @@ func Register[Args, Ret any](r *Registry, name string, fn func(ctx context.Conte
 		if err != nil {
 			return nil, err
 		}
-		return ret.encode(reflect.ValueOf(&v).Elem()), nil
+		return c.Ret().encode(reflect.ValueOf(&v).Elem()), nil
 	}
 	if r.commands == nil {
 		r.commands = map[string]*Command{}
@@ -174,13 +185,13 @@ func Register[Args, Ret any](r *Registry, name string, fn func(ctx context.Conte
 }
 
 // RegisterEvent adds an event. Data is a struct type, struct{} for none.
-// It panics if the type is unfit or the name is taken.
+// It panics if Data is no struct or the name is taken.
 func RegisterEvent[Data any](r *Registry, name string, opts ...Option) {
 	if _, dup := r.events[name]; dup {
 		panic("qapi: event " + name + " is registered twice")
 	}
-	e := &Event{Name: name, registry: r, Data: r.typeOf(reflect.TypeFor[Data]())}
-	if e.Data.Kind != KindObject {
+	e := &Event{Name: name, registry: r, data: reflect.TypeFor[Data]()}
+	if e.data.Kind() != reflect.Struct {
 		panic("qapi: event " + name + ": data must be a struct")
 	}
 	if l, ok := rateLimits[name]; ok {

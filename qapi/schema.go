@@ -15,7 +15,7 @@ func (r *Registry) Schema() []SchemaInfo {
 	s := schema{numbers: map[*Type]int{}, used: map[string]bool{}, empty: r.typeOf(reflect.TypeFor[struct{}]())}
 	for _, c := range r.order {
 		info := SchemaInfo{Name: c.Name, MetaType: "command", Features: c.Features,
-			Command: &SchemaInfoCommand{ArgType: s.use(c.Args), RetType: s.use(c.Ret)}}
+			Command: &SchemaInfoCommand{ArgType: s.use(c.Args()), RetType: s.use(c.Ret())}}
 		if c.AllowOOB {
 			info.Command.AllowOOB = &c.AllowOOB
 		}
@@ -23,7 +23,7 @@ func (r *Registry) Schema() []SchemaInfo {
 	}
 	for _, e := range r.evOrder {
 		s.out = append(s.out, SchemaInfo{Name: e.Name, MetaType: "event", Features: e.Features,
-			Event: &SchemaInfoEvent{ArgType: s.use(e.Data)}})
+			Event: &SchemaInfoEvent{ArgType: s.use(e.Data())}})
 	}
 	for len(s.pending) > 0 {
 		t := s.pending[0]

@@ -1,3 +1,9 @@
+// The runtime need not look for the processors' share of a control group, at the
+// start and then every second: vCPUs sleep in the kernel, and the rest is idle.
+
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
+
 // Command gqemu is a QEMU-compatible virtual machine monitor centred on
 // QEMU's generic vDPA device.
 package main
@@ -35,6 +41,9 @@ func run(argv []string) int {
 	}
 	if err != nil {
 		return rep.Fail(err, os.Stdout)
+	}
+	if len(cfg.Accels) > 0 && cfg.Accels[0].Name == "qtest" {
+		oneProcessor() // it is cheapest while there is nothing to stop
 	}
 	types := newTypes()
 	if len(cfg.Help) > 0 {
