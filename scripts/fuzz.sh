@@ -14,6 +14,8 @@ pick=${2:-}
 table='
 internal/qjson FuzzParser
 monitor        FuzzSession
+monitor        FuzzReadline
+monitor/hmp    FuzzLine
 qapi           FuzzDecode
 accel/qtest    FuzzServer
 cli            FuzzKeyval
