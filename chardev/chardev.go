@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"sync"
+
+	"github.com/gqemu/gqemu/internal/crash"
 )
 
 // Event is something that happened on the host side of a chardev.
@@ -156,14 +158,17 @@ func newChardev(ctx context.Context, r *Registry, id string) *Chardev {
 func (c *Chardev) start() {
 	go func() {
 		defer close(c.sessions)
+		defer crash.Handle()
 		c.be.run(c)
 	}()
 	go func() {
 		defer close(c.writer)
+		defer crash.Handle()
 		c.writeLoop()
 	}()
 	go func() {
 		defer close(c.dispatcher)
+		defer crash.Handle()
 		c.dispatch()
 	}()
 }

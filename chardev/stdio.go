@@ -6,6 +6,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/gqemu/gqemu/internal/crash"
 )
 
 // openStdio makes the process's standard input and output a chardev's. A registry lends them to
@@ -128,6 +130,7 @@ type terminal struct {
 
 	cont    chan os.Signal
 	stopped chan struct{}
+	calm    func() // a crash no longer restores the settings
 }
 
 // newTerminal makes f raw, or returns nil if it is not a terminal. After ^Z and fg the shell has
@@ -139,6 +142,11 @@ func newTerminal(f *os.File, signals bool) *terminal {
 		return nil
 	}
 	t.old = *old
+	cancel, stop := crash.OnCrash(func() { t.set(t.old) }), crash.Signals()
+	t.calm = func() {
+		cancel()
+		stop()
+	}
 	t.apply()
 	ossignal.Notify(t.cont, unix.SIGCONT)
 	go func() {
@@ -208,4 +216,5 @@ func (t *terminal) restore() {
 	defer t.mu.Unlock()
 	t.done = true
 	t.set(t.old)
+	t.calm()
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/gqemu/gqemu/chardev"
+	"github.com/gqemu/gqemu/internal/crash"
 )
 
 const prompt = "(qemu) "
@@ -193,6 +194,7 @@ func (h *human) Writable() { h.out.writable() }
 
 // run is the goroutine that edits lines and runs them.
 func (h *human) run() {
+	defer crash.Handle()
 	var gen uint64
 	for {
 		full := h.out.full()

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/gqemu/gqemu/chardev"
+	"github.com/gqemu/gqemu/internal/crash"
 	"github.com/gqemu/gqemu/internal/qjson"
 )
 
@@ -190,6 +191,7 @@ func (s *session) Writable() { s.out.writable() }
 
 // read is the goroutine that takes input apart.
 func (s *session) read() {
+	defer crash.Handle()
 	var parser qjson.Parser
 	var gen uint64
 	size := 0 // bytes of the message being read
@@ -271,6 +273,7 @@ func (s *session) busy() bool {
 
 // run is the goroutine that runs commands in their order.
 func (s *session) run() {
+	defer crash.Handle()
 	for {
 		full := s.out.full()
 		s.mu.Lock()

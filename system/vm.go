@@ -20,6 +20,7 @@ import (
 	"github.com/gqemu/gqemu/clock"
 	"github.com/gqemu/gqemu/hostmem"
 	"github.com/gqemu/gqemu/hw/machine"
+	"github.com/gqemu/gqemu/internal/crash"
 	"github.com/gqemu/gqemu/internal/fdset"
 	"github.com/gqemu/gqemu/memory"
 	"github.com/gqemu/gqemu/monitor"
@@ -271,6 +272,7 @@ func (v *VM) newClock() {
 
 // Run lets the VM run until it ends.
 func (v *VM) Run() {
+	defer crash.Handle()
 	if !v.cfg.Paused && v.initialized.Load() {
 		v.mu.Lock()
 		err := v.launch()

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/internal/crash"
 	"github.com/gqemu/gqemu/internal/errno"
 	"github.com/gqemu/gqemu/internal/sys"
 )
@@ -160,6 +161,7 @@ func (v *VCPU) kick() {
 // the thread too.
 func (v *VCPU) loop(started chan<- struct{}) {
 	defer v.vm.joined.Done()
+	defer crash.Handle()
 	runtime.LockOSThread()
 	tid := sys.Gettid()
 	v.vm.mu.Lock()
