@@ -30,7 +30,9 @@ type Registry struct {
 	// Stdin and Stdout stand for the process's own where they are not nil.
 	Stdin, Stdout *os.File
 	// OpenFile, if not nil, opens the files of file, pipe and logfile=: a VM resolves
-	// /dev/fdset/N there. The flags contain O_CLOEXEC, and the error holds an errno.
+	// /dev/fdset/N there. The flags contain O_CLOEXEC. The error holds an errno, unless it has a
+	// method Worded that reports true: then its text is complete, and shown for logfile=, as in
+	// QEMU.
 	OpenFile func(path string, flags int, perm uint32) (fd int, err error)
 
 	// Quit is what the exit key of a multiplexer (Ctrl-A x) does. It is called on a goroutine of

@@ -218,6 +218,12 @@ func (r *Registry) openFile(path string, flags int, verb string) (*os.File, erro
 	}
 	fd, err := open(path, flags|unix.O_CLOEXEC, 0o666)
 	if err != nil {
+		if w, ok := errors.AsType[interface {
+			error
+			Worded() bool
+		}](err); ok && w.Worded() && verb == "create" {
+			return nil, &Error{Desc: err.Error(), Err: err}
+		}
 		return nil, errnoError(err, "Could not %s '%s'", verb, path)
 	}
 	return nonblockFile(fd, path), nil

@@ -114,7 +114,7 @@ func (p *parser) virtfs(o Option) error {
 
 func (p *parser) tpmdev(o Option) error {
 	if IsHelp(o.Arg) {
-		return &Error{Stdout: "Supported TPM types (choose only one):\n", Code: 0}
+		return &Error{Messages: []Message{{Verbatim: true, Text: "Supported TPM types (choose only one):"}}, Code: 1}
 	}
 	opts, err := p.parseOpts(p.group(&tpmdevSpec), o.Arg, true)
 	switch {

@@ -63,6 +63,8 @@ type Message struct {
 	// arose: QEMU applies them from the option on.
 	Timestamp bool
 	Guest     string
+	// Verbatim is text that stands alone on its line, without the program.
+	Verbatim bool
 }
 
 // Error ends the program: Messages go to standard error, Stdout to standard

@@ -91,7 +91,7 @@ func (n *NetOpt) Check() (help string, err error) {
 		typ, given = n.Opts.Get("type")
 		model, _ := n.Opts.Get("model")
 		switch {
-		case IsHelp(typ):
+		case IsHelp(typ) && n.Kind != "net":
 			return "Available netdev backend types:\n", nil
 		case n.Kind == "nic" && IsHelp(model):
 			return "Available NIC models for this configuration:\n", nil

@@ -40,6 +40,9 @@ func (r *Reporter) Report(m Message) {
 
 // Format returns what Report prints.
 func (r *Reporter) Format(m Message) string {
+	if m.Verbatim {
+		return m.Text + "\n"
+	}
 	var b strings.Builder
 	if m.Timestamp {
 		now := r.Now

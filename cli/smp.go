@@ -8,6 +8,8 @@ type SMP struct {
 	CPUs, Drawers, Books, Sockets, Dies, Clusters, Cores, Threads, MaxCPUs uint32
 
 	CPUsSet, DrawersSet, BooksSet, SocketsSet, DiesSet, ClustersSet, CoresSet, ThreadsSet, MaxCPUsSet bool
+
+	zero bool // one of them was given as 0
 }
 
 // SMPLimits is what a machine makes of -smp.
@@ -61,6 +63,8 @@ func ParseSMP(v any) (SMP, error) {
 	} {
 		if n, ok := p[f.name].(int64); ok {
 			*f.value, *f.set = uint32(n), true
+			// What is lost above 32 bits is not looked at, as in QEMU.
+			s.zero = s.zero || n == 0
 		}
 	}
 	return s, nil
@@ -75,17 +79,8 @@ func (l SMPLimits) DefaultTopology() Topology {
 // Resolve computes what was left out, cores before sockets before threads, and
 // checks the result. warning is "" or text to be reported, also with an error.
 func (l SMPLimits) Resolve(s SMP) (t Topology, warning string, err error) {
-	for _, p := range []struct {
-		n   uint32
-		set bool
-	}{
-		{s.CPUs, s.CPUsSet}, {s.Drawers, s.DrawersSet}, {s.Books, s.BooksSet}, {s.Sockets, s.SocketsSet},
-		{s.Dies, s.DiesSet}, {s.Clusters, s.ClustersSet}, {s.Cores, s.CoresSet},
-		{s.Threads, s.ThreadsSet}, {s.MaxCPUs, s.MaxCPUsSet},
-	} {
-		if p.set && p.n == 0 {
-			warning = ZeroTopologyWarning
-		}
+	if s.zero {
+		warning = ZeroTopologyWarning
 	}
 	for _, p := range []struct {
 		name string

@@ -1,6 +1,9 @@
 package cli
 
-import "strings"
+import (
+	"fmt"
+	"strings"
+)
 
 // vgaTypes are the video cards QEMU knows by name. -vga matches prefixes, in
 // this order.
@@ -13,6 +16,23 @@ var vgaTypes = []struct{ option, name string }{
 	{"tcx", "TCX framebuffer"},
 	{"cg3", "CG3 framebuffer"},
 	{"virtio", "Virtio VGA"},
+}
+
+// VGAHelp is what -vga help prints; byDefault is the machine's own card, "" for
+// none.
+func VGAHelp(byDefault string) string {
+	var b strings.Builder
+	for _, t := range vgaTypes {
+		if t.option == "tcx" || t.option == "cg3" || t.option == "qxl" {
+			continue // of other machines, or of Spice
+		}
+		suffix := ""
+		if t.option == byDefault {
+			suffix = " (default)"
+		}
+		fmt.Fprintf(&b, "%-20s %s%s\n", t.option, t.name, suffix)
+	}
+	return b.String()
 }
 
 // UnusedVGAWarning is QEMU's warning, after the machine is made, for a -vga

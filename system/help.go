@@ -13,8 +13,9 @@ import (
 )
 
 // PrintHelp answers the requests for help that end the program. Nobody is left
-// to tell of a failed write.
-func PrintHelp(w io.Writer, rep *cli.Reporter, types *qom.Registry, accels []Accelerator, reqs []cli.HelpRequest) {
+// to tell of a failed write. cpuFlags are the names of the features that -cpu
+// takes.
+func PrintHelp(w io.Writer, rep *cli.Reporter, types *qom.Registry, accels []Accelerator, cpuFlags []string, reqs []cli.HelpRequest) {
 	for _, r := range reqs {
 		switch r.Topic {
 		case "machine":
@@ -34,7 +35,7 @@ func PrintHelp(w io.Writer, rep *cli.Reporter, types *qom.Registry, accels []Acc
 		case "object":
 			objectHelp(w, types, r.Arg)
 		case "cpu":
-			cpuHelp(w, types)
+			cpuHelp(w, types, cpuFlags)
 		}
 	}
 }
@@ -59,11 +60,11 @@ func machineHelp(w io.Writer, types *qom.Registry, name string) {
 func deviceHelp(w io.Writer, types *qom.Registry, name string) error {
 	if name != "" {
 		t := types.Lookup(name)
-		if t == nil || !t.IsA("device") {
+		if t == nil {
 			return fmt.Errorf("Device '%s' not found", name)
 		}
-		if t.Abstract {
-			return fmt.Errorf("Parameter 'driver' expects a non-abstract device type")
+		if t.Abstract || !t.IsA("device") {
+			return fmt.Errorf("Parameter 'typename' expects a non-abstract device type")
 		}
 		_ = cli.PrintProperties(w, name, helpProps(deviceProperties(t)))
 		return nil
@@ -105,9 +106,26 @@ func objectHelp(w io.Writer, types *qom.Registry, name string) {
 	_ = cli.PrintNames(w, "List of user creatable objects:", "  ", names)
 }
 
-func cpuHelp(w io.Writer, types *qom.Registry) {
+// flagsWidth is how wide the lines of features are, in columns.
+const flagsWidth = 75
+
+func cpuHelp(w io.Writer, types *qom.Registry, flags []string) {
 	fmt.Fprintln(w, "Available CPUs:")
 	for _, t := range types.List("x86_64-cpu", false) {
 		fmt.Fprintf(w, "x86 %-20s  %s\n", strings.TrimSuffix(t.Name, "-x86_64-cpu"), t.Description)
 	}
+	fmt.Fprintln(w, "\nRecognized CPUID flags:")
+	n := 0
+	for _, f := range flags {
+		if n+len(f)+1 >= flagsWidth {
+			fmt.Fprintln(w)
+			n = 0
+		}
+		if n == 0 {
+			fmt.Fprint(w, " ")
+		}
+		fmt.Fprint(w, " "+f)
+		n += len(f) + 1
+	}
+	fmt.Fprint(w, "\n\n")
 }

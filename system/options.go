@@ -119,6 +119,9 @@ func (v *VM) parseCPU() error {
 	return err
 }
 
+// errNoAPICID is what becomes of a CPU on a machine that gives it no place.
+var errNoAPICID = errors.New("apic-id property was not initialized properly")
+
 // checkIdleCPU checks -cpu on a machine that makes no CPU of it.
 func (v *VM) checkIdleCPU() error {
 	if v.cpu.Name == "" || v.class.DefaultCPU != "" {
@@ -129,14 +132,14 @@ func (v *VM) checkIdleCPU() error {
 		return err
 	}
 	for _, f := range v.cpu.Features {
+		if !f.Global {
+			break // +NAME and -NAME come last, when the CPU is realized
+		}
 		if err := qom.Set(o, f.Name, qom.String(f.Value)); err != nil {
-			if f.Global {
-				err = fmt.Errorf("can't apply global %s.%s=%s: %w", o.QOM().TypeName(), f.Name, f.Value, err)
-			}
-			return err
+			return fmt.Errorf("can't apply global %s.%s=%s: %w", o.QOM().TypeName(), f.Name, f.Value, err)
 		}
 	}
-	return nil
+	return errNoAPICID
 }
 
 // fwCfgFiles is a machine's fw_cfg device, as far as -fw_cfg goes.

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 
@@ -165,6 +166,10 @@ func (v *VM) createMachine() error {
 func (v *VM) checkVGA() error {
 	if !v.cfg.HasVGA {
 		return nil
+	}
+	if cli.IsHelp(v.cfg.VGA) {
+		fmt.Fprint(v.env.Stdout, cli.VGAHelp(cmp.Or(v.class.DefaultVGA, "cirrus")))
+		return ErrHelp
 	}
 	onPC := func(name string) bool { return name != "tcx" && name != "cg3" }
 	card, err := cli.CheckVGA(v.cfg.VGA, onPC)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/cli"
+	"github.com/gqemu/gqemu/hw/i386/cpu"
 	"github.com/gqemu/gqemu/system"
 )
 
@@ -47,7 +48,7 @@ func run(argv []string) int {
 	}
 	types := newTypes()
 	if len(cfg.Help) > 0 {
-		system.PrintHelp(os.Stdout, rep, types, accelerators(), cfg.Help)
+		system.PrintHelp(os.Stdout, rep, types, accelerators(), cpu.FlagNames(), cfg.Help)
 		return 0
 	}
 	log, closeLog, err := openLog(cfg)

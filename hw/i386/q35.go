@@ -53,7 +53,7 @@ func registerQ35(r *qom.Registry) {
 		Class: &machine.Class{
 			Name: "pc-q35-8.2", Alias: "q35", Desc: "Standard PC (Q35 + ICH9, 2009)", Default: true,
 			MaxCPUs: 1024, DefaultCPU: "qemu64-x86_64-cpu", DefaultRAM: 128 << 20, RAMID: "pc.ram", BootOrder: "cad",
-			Dies: true, ACPI: true, NUMA: true, HotplugCPUs: true,
+			Dies: true, ACPI: true, NUMA: true, DefaultVGA: "std", HotplugCPUs: true,
 		},
 		Properties: []*qom.Property{
 			sizeProperty("max-fw-size", "Maximum combined firmware size", 8<<20,

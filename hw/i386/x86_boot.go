@@ -76,7 +76,8 @@ func (x *x86State) Reset() error {
 		return err
 	}
 	mem := x.host.Memory
-	if t := x.acpiTables; t != nil {
+	// In less memory nothing boots that would look for them.
+	if t := x.acpiTables; t != nil && (x.image != nil || x.board.RAM.Size() >= acpiBase+acpiSize) {
 		if err := mem.WriteAt(t.Data, t.Addr); err != nil {
 			return err
 		}

@@ -118,6 +118,9 @@ type Class struct {
 	HotplugCPUs bool
 	// WakeupSuspend tells that a guest may sleep (S3) and be woken.
 	WakeupSuspend bool
+	// DefaultVGA is the machine's video card in QEMU, for -vga help; "" is what
+	// machines without a preference have.
+	DefaultVGA string
 	// NUMA tells that -numa is supported.
 	NUMA bool
 	// NoSerial tells that -serial has no default.
