@@ -171,6 +171,16 @@ func (t *Type) object(m map[string]any, at *place, dst reflect.Value) error {
 	if err != nil || known == len(m) {
 		return err
 	}
+	if field, ok := t.restOf(dst); ok {
+		rest := make(map[string]any, len(m)-known)
+		for k, v := range m {
+			if !t.has(k, dst) {
+				rest[k] = v
+			}
+		}
+		field.Set(reflect.ValueOf(rest))
+		return nil
+	}
 	stray := firstStray(m, func(name string) bool { return t.has(name, dst) })
 	return Errorf("Parameter '%s' is unexpected", (&place{up: at, name: stray}).full())
 }
@@ -209,6 +219,17 @@ func (t *Type) has(name string, v reflect.Value) bool {
 	}
 	variant := t.variantOf(v)
 	return variant != nil && variant.Type.has(name, v.FieldByIndex(variant.field).Elem())
+}
+
+// restOf is the field of the object v that takes what it does not declare.
+func (t *Type) restOf(v reflect.Value) (field reflect.Value, ok bool) {
+	if t.rest != nil {
+		return v.FieldByIndex(t.rest), true
+	}
+	if variant := t.variantOf(v); variant != nil {
+		return variant.Type.restOf(v.FieldByIndex(variant.field).Elem())
+	}
+	return reflect.Value{}, false
 }
 
 // variantOf is the variant that the discriminator of v selects, or nil.

@@ -29,6 +29,10 @@
 // members belong to the object when the discriminator has one of the values;
 // they may be unions in turn.
 //
+// A struct may have one field of type map[string]any tagged `qapi:",rest"`: it
+// takes the members that are not declared, of any type, where otherwise they
+// are unexpected. The schema does not show them. It is for arguments only.
+//
 // An alternate is a struct whose fields are all tagged `qapi:"name,alternate"`
 // and can be nil: one of them is set, the one whose type is the value's kind of
 // JSON. Its name is what error texts call it.

@@ -175,6 +175,47 @@ func TestUnion(t *testing.T) {
 	}
 }
 
+type open struct {
+	Kind kind        `qapi:"kind,discriminator"`
+	File *fileMember `qapi:",case=file"`
+	Mem  *openMember `qapi:",case=mem"`
+}
+
+type openMember struct {
+	Size Size           `qapi:"size"`
+	Rest map[string]any `qapi:",rest"`
+}
+
+// What is not declared goes to the field that asks for it, and is unexpected
+// elsewhere.
+func TestRest(t *testing.T) {
+	var r Registry
+	Register(&r, "cmd", func(_ context.Context, _ *Call, a open) (any, error) {
+		if a.Mem == nil {
+			return nil, nil
+		}
+		return a.Mem.Rest, nil
+	})
+	for _, c := range []struct{ in, want string }{
+		{`{"kind":"mem","size":1,"x":[1],"y":2}`, `{"y": 2, "x": [1]}`},
+		{`{"kind":"mem","size":1}`, "{}"},
+		{`{"kind":"mem","size":"x","x":1}`, "Parameter 'size' expects uint64"},
+		{`{"kind":"file","path":"p","x":1}`, "Parameter 'x' is unexpected"},
+		{`{"kind":"none","x":1}`, "Parameter 'x' is unexpected"},
+	} {
+		v, err := r.Command("cmd").Run(t.Context(), &Call{}, object(t, c.in))
+		got := string(qjson.Marshal(v))
+		if err != nil {
+			got = err.Error()
+		} else {
+			got, c.want = string(qjson.Marshal(v)), string(qjson.Marshal(object(t, c.want)))
+		}
+		if got != c.want {
+			t.Errorf("%s: %s, want %s", c.in, got, c.want)
+		}
+	}
+}
+
 type transport string
 
 func (transport) QAPIEnum() []string { return []string{"socket", "exec"} }

@@ -51,6 +51,7 @@ type Type struct {
 	Discriminator string    // of a union: the member that selects the variant
 	Variants      []Variant // of a union
 
+	rest []int // index path of the field that takes members not declared, or nil
 	walk []int // indices of Members in the order in which QEMU's output has them
 	tag  int   // index of the discriminator in Members
 }
@@ -174,6 +175,8 @@ func (ts types) members(qt *Type, t reflect.Type, path []int) {
 			case word == "":
 			case word == "optional":
 				m.Optional = true
+			case word == "rest" && name == "" && f.Type == reflect.TypeFor[map[string]any]():
+				qt.rest = field
 			case word == "alternate":
 				qt.Kind = KindAlternate
 				branches++
@@ -193,7 +196,7 @@ func (ts types) members(qt *Type, t reflect.Type, path []int) {
 				panic(fmt.Sprintf("qapi: field %s of %v has a bad tag %q", f.Name, t, tag))
 			}
 		}
-		if strings.Contains(rest, "case=") {
+		if strings.Contains(rest, "case=") || rest == "rest" {
 			continue
 		}
 		if m.Optional || qt.Kind == KindAlternate {
