@@ -13,18 +13,20 @@ func RegisterTypes(r *qom.Registry) {
 		Name: "memory-backend", Parent: "object", Abstract: true, Interfaces: []string{"user-creatable"},
 		New: func() qom.Object { return new(Backend) },
 		Properties: []*qom.Property{
-			size("size", "Size of the memory region (ex: 500M)", checkSize, func(b *Backend) *uint64 { return &b.size }),
 			flag("merge", "Mark memory as mergeable", true, nil, (*Backend).setMerge, func(b *Backend) *bool { return &b.merge }),
 			flag("dump", "Set to 'off' to exclude from core dump", true, nil, (*Backend).setDump, func(b *Backend) *bool { return &b.dump }),
 			flag("prealloc", "Preallocate memory", false, nil, (*Backend).preallocate, func(b *Backend) *bool { return &b.prealloc }),
 			preallocThreads(),
-			flag("share", "Mark the memory as private to QEMU or shared", false, errFixed, nil, func(b *Backend) *bool { return &b.share }),
-			flag("reserve", "Reserve swap space (or huge pages) if applicable", true, errFixed, nil, func(b *Backend) *bool { return &b.reserve }),
+			{Name: "prealloc-context", Type: "link<thread-context>", Description: "Context to use for creating CPU threads for preallocation",
+				Get: func(qom.Object) (any, error) { return "", nil }, Set: refuseContext},
+			size("size", "Size of the memory region (ex: 500M)", checkSize, func(b *Backend) *uint64 { return &b.size }),
+			{Name: "host-nodes", Type: "int", Description: "Binds memory to the list of NUMA host nodes",
+				Get: func(qom.Object) (any, error) { return []any{}, nil }, Set: refuseNodes},
 			qom.Enum("policy", "HostMemPolicy", []string{"default", "preferred", "bind", "interleave"},
 				func(b *Backend) *string { return &b.policy }, "default",
 				qom.Description("Set the NUMA policy"), qom.HideDefault()),
-			{Name: "host-nodes", Type: "int", Description: "Binds memory to the list of NUMA host nodes",
-				Get: func(qom.Object) (any, error) { return []any{}, nil }, Set: refuseNodes},
+			flag("share", "Mark the memory as private to QEMU or shared", false, errFixed, nil, func(b *Backend) *bool { return &b.share }),
+			flag("reserve", "Reserve swap space (or huge pages) if applicable", true, errFixed, nil, func(b *Backend) *bool { return &b.reserve }),
 			flag("x-use-canonical-path-for-ramblock-id", "", false, nil, nil, func(b *Backend) *bool { return &b.canonicalPath }),
 		},
 	})
@@ -43,6 +45,15 @@ func RegisterTypes(r *qom.Registry) {
 			flag("discard-data", "", false, nil, nil, func(b *Backend) *bool { return &b.discardData }),
 			flag("readonly", "", false, fixed("cannot change property 'readonly' of %s."), nil, func(b *Backend) *bool { return &b.readonly }),
 		}})
+}
+
+// refuseContext refuses all: there are no thread contexts.
+func refuseContext(_ qom.Object, v qom.Value) error {
+	id, err := v.Str("prealloc-context")
+	if err != nil || id == "" {
+		return err
+	}
+	return fmt.Errorf("Device '%s' not found", id)
 }
 
 func refuseNodes(_ qom.Object, v qom.Value) error {

@@ -60,7 +60,7 @@ func (b *BootOrder) Paths() []string {
 // time: before realize it is only checked, Realize registers it by calling
 // BootOrder.Set.
 func BootIndex[T Device](field func(T) *int32, suffix string) *qom.Property {
-	return qom.NewProperty("bootindex", "int32", nil,
+	p := qom.NewProperty("bootindex", "int32", nil,
 		func(d T) any { return int64(*field(d)) },
 		func(d T, v qom.Value) error {
 			n, err := v.Int("bootindex", 32)
@@ -79,6 +79,8 @@ func BootIndex[T Device](field func(T) *int32, suffix string) *qom.Property {
 			return err
 		},
 		func(d T) { *field(d) = -1 })
+	p.Instance = true
+	return p
 }
 
 // FirmwarePath is the Open Firmware style path that fw_cfg's bootorder uses,

@@ -208,17 +208,17 @@ func RegisterTypes(r *qom.Registry) {
 	r.Register(qom.Type{
 		Name: "device", Parent: "object", Abstract: true,
 		Properties: []*qom.Property{
+			{Name: "realized", Type: "bool",
+				Get: func(o qom.Object) (any, error) { return dev(o).realized, nil },
+				Set: setRealized},
+			{Name: "hotpluggable", Type: "bool", Get: func(o qom.Object) (any, error) { return dev(o).Hotpluggable(), nil }},
+			{Name: "hotplugged", Type: "bool", Get: func(o qom.Object) (any, error) { return dev(o).hotplugged, nil }},
 			{Name: "parent_bus", Type: "link<bus>", Get: func(o qom.Object) (any, error) {
 				if b := dev(o).bus; b != nil {
 					return qom.Path(b), nil
 				}
 				return "", nil
 			}},
-			{Name: "realized", Type: "bool",
-				Get: func(o qom.Object) (any, error) { return dev(o).realized, nil },
-				Set: setRealized},
-			{Name: "hotplugged", Type: "bool", Get: func(o qom.Object) (any, error) { return dev(o).hotplugged, nil }},
-			{Name: "hotpluggable", Type: "bool", Get: func(o qom.Object) (any, error) { return dev(o).Hotpluggable(), nil }},
 		},
 	})
 	r.Register(qom.Type{Name: "sys-bus-device", Parent: "device", Abstract: true,

@@ -19,6 +19,9 @@ type Property struct {
 	Get func(Object) (any, error)
 	// Set takes a client's value. Nil: not writable.
 	Set func(Object, Value) error
+	// Instance tells that QEMU has the property not in the class but adds it
+	// to each instance: such ones are listed last.
+	Instance bool
 
 	setDefault func(Object)
 	child      Object

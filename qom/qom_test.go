@@ -48,7 +48,7 @@ func TestInstanceHasDefaultsOfAllItsTypes(t *testing.T) {
 	for _, p := range Properties(w) {
 		names = append(names, p.Name+":"+p.Type)
 	}
-	if got := strings.Join(names, " "); got != "type:string on:bool size:uint16 index:int32 name:str mode:OnOffAuto" {
+	if got := strings.Join(names, " "); got != "type:string on:bool mode:OnOffAuto name:str index:int32 size:uint16" {
 		t.Errorf("properties are %s", got)
 	}
 	if !IsA(w, "thing") || !IsA(w, "spinner") || !IsA(w, "object") || IsA(w, "container") {

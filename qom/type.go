@@ -9,7 +9,9 @@ package qom
 
 import (
 	"fmt"
+	"slices"
 	"sort"
+	"sync"
 )
 
 // Type describes one type. It is immutable once registered.
@@ -24,7 +26,7 @@ type Type struct {
 	// New makes the Go value of an instance. Nil: the parent's.
 	New func() Object
 	// Properties are those this type adds to its parent's, in the order in
-	// which clients see them.
+	// which QEMU's type declares them: listings follow from it.
 	Properties []*Property
 	// Class is what packages above attach to a type, such as
 	// *qdev.Class. Nil: the parent's.
@@ -32,6 +34,7 @@ type Type struct {
 
 	parent     *Type
 	interfaces []*Type
+	listed     func() []*Property // Properties as clients see them
 }
 
 // ParentType is the resolved parent, nil for root types.
@@ -62,12 +65,39 @@ func (t *Type) ClassData() any {
 	return nil
 }
 
-// AllProperties lists the class properties, the root type's first.
+// AllProperties lists the class properties, the root type's first, in the
+// order in which QEMU's clients see them.
 func (t *Type) AllProperties() []*Property {
 	if t == nil {
 		return nil
 	}
-	return append(t.parent.AllProperties(), t.Properties...)
+	return append(t.parent.AllProperties(), t.Listed()...)
+}
+
+// Listed is Properties in the order in which QEMU's clients see them. The
+// caller must not change it.
+func (t *Type) Listed() []*Property { return t.listed() }
+
+// list orders properties as QEMU's hash tables do: those of the class, then
+// those that QEMU's instances add.
+func list(props []*Property) []*Property {
+	var class, instance nameTable
+	byName := map[string]*Property{}
+	for _, p := range props {
+		byName[p.Name] = p
+		if p.Instance {
+			instance.add(p.Name)
+		} else {
+			class.add(p.Name)
+		}
+	}
+	out := make([]*Property, 0, len(props))
+	for _, table := range []*nameTable{&class, &instance} {
+		for _, name := range slices.Backward(table.order()) {
+			out = append(out, byName[name])
+		}
+	}
+	return out
 }
 
 // Property finds a class property, the most derived first.
@@ -124,6 +154,7 @@ func (r *Registry) Register(t Type) *Type {
 		}
 		t.interfaces = append(t.interfaces, i)
 	}
+	t.listed = sync.OnceValue(func() []*Property { return list(t.Properties) })
 	r.types[t.Name] = &t
 	return &t
 }
@@ -157,15 +188,25 @@ func (r *Registry) New(name string) (Object, error) {
 	}
 	o := mk()
 	o.QOM().init(t, o)
-	for _, p := range t.AllProperties() {
-		if p.setDefault != nil {
-			p.setDefault(o)
-		}
-	}
+	t.setDefaults(o)
 	if i, ok := o.(Initializer); ok {
 		i.InitInstance()
 	}
 	return o, nil
+}
+
+// setDefaults gives a new object the values of its class properties, the root
+// type's first.
+func (t *Type) setDefaults(o Object) {
+	if t == nil {
+		return
+	}
+	t.parent.setDefaults(o)
+	for _, p := range t.Properties {
+		if p.setDefault != nil {
+			p.setDefault(o)
+		}
+	}
 }
 
 // Initializer is implemented by objects that have more to set up than their

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/gqemu/gqemu/qapi"
@@ -72,7 +73,11 @@ func (v *VM) registerQOM() {
 		if err != nil {
 			return nil, err
 		}
-		return propertyInfos(qom.Properties(o), false), nil
+		out := []ObjectPropertyInfo{}
+		for _, p := range qom.Properties(o) {
+			out = append(out, ObjectPropertyInfo{Name: p.Name, Type: p.Type}) // QEMU says no more here
+		}
+		return out, nil
 	}, qapi.AllowPreconfig())
 	register(v, "qom-get", func(a qomGetArgs) (any, error) {
 		o, err := v.resolve(a.Path)
@@ -127,7 +132,7 @@ func (v *VM) registerQOM() {
 func deviceProperties(t *qom.Type) []*qom.Property {
 	var out []*qom.Property
 	for ; t != nil && t.Name != "device"; t = t.ParentType() {
-		out = append(append([]*qom.Property(nil), t.Properties...), out...)
+		out = append(slices.Clone(t.Listed()), out...)
 	}
 	shown := out[:0]
 	for _, p := range out {

@@ -180,7 +180,7 @@ func newVM(cfg *cli.Config, env Env) (*VM, error) {
 		return o
 	}
 	v.root = newContainer(nil, "")
-	v.objects = newContainer(v.root, "objects")
+	v.objects = newContainer(nil, "objects")
 	if err != nil {
 		return nil, err
 	}
@@ -209,6 +209,9 @@ func (v *VM) addMachine(t *qom.Type) error {
 	}
 	v.machine, v.class = o.(machine.Machine), machine.ClassOf(t)
 	if err := qom.AddChild(v.root, "machine", o); err != nil {
+		return err
+	}
+	if err := qom.AddChild(v.root, "objects", v.objects); err != nil {
 		return err
 	}
 	container := func(name string) (qom.Object, error) {

@@ -94,7 +94,7 @@ func registerISASerial(r *qom.Registry) {
 		qdev.Field("irq", func(s *ISASerial) *uint32 { return &s.irqNum }, auto),
 	}
 	for _, p := range r.Lookup("serial").Properties {
-		alias := &qom.Property{Name: p.Name, Type: p.Type, Description: p.Description, Default: p.Default}
+		alias := &qom.Property{Name: p.Name, Type: p.Type, Description: p.Description, Default: p.Default, Instance: true}
 		alias.Get = func(o qom.Object) (any, error) { return p.Get(o.(*ISASerial).uart) }
 		alias.Set = func(o qom.Object, v qom.Value) error { return p.Set(o.(*ISASerial).uart, v) }
 		props = append(props, alias)

@@ -170,10 +170,21 @@ func RegisterTypes(r *qom.Registry) {
 		Name: "machine", Parent: "object", Abstract: true,
 		Properties: []*qom.Property{
 			str("kernel", "Linux kernel image file", func(s *State) *string { return &s.Kernel }),
-			str("dt-compatible", `Overrides the "compatible" property of the dt root node`, func(s *State) *string { return &s.DTCompatible }),
-			bootProperty(),
-			{Name: "memory", Type: "MemorySizeConfiguration", Description: "Memory size configuration", Get: getMemory, Set: fixed("memory")},
 			str("initrd", "Linux initial ramdisk file", func(s *State) *string { return &s.Initrd }),
+			str("append", "Linux kernel command line", func(s *State) *string { return &s.Append }),
+			str("dtb", "Linux kernel device tree file", func(s *State) *string { return &s.DTB }),
+			str("dumpdtb", "Dump current dtb to a file and quit", func(s *State) *string { return &s.DumpDTB }),
+			bootProperty(),
+			{Name: "smp", Type: "SMPConfiguration", Description: "CPU topology", Get: getSMP, Set: fixed("smp")},
+			qom.Field("phandle-start", func(m Machine) *int64 { return &st(m).PhandleStart }, 0, qom.TypeName("int"),
+				qom.Description("The first phandle ID we may generate dynamically"), qom.HideDefault()),
+			str("dt-compatible", `Overrides the "compatible" property of the dt root node`, func(s *State) *string { return &s.DTCompatible }),
+			boolean("dump-guest-core", "Include guest memory in a core dump", true, func(s *State) *bool { return &s.DumpGuestCore }),
+			boolean("mem-merge", "Enable/disable memory merge support", true, func(s *State) *bool { return &s.MemMerge }),
+			boolean("usb", "Set on/off to enable/disable usb", false, func(s *State) *bool { return &s.USB }),
+			boolean("graphics", "Set on/off to enable/disable graphics emulation", true, func(s *State) *bool { return &s.Graphics }),
+			str("firmware", "Firmware image", func(s *State) *string { return &s.Firmware }),
+			boolean("suppress-vmdesc", "Set on to disable self-describing migration", false, func(s *State) *bool { return &s.SuppressVMDesc }),
 			{Name: "confidential-guest-support", Type: "link<confidential-guest-support>",
 				Description: "Set confidential guest scheme to support",
 				Get:         func(qom.Object) (any, error) { return "", nil },
@@ -185,15 +196,7 @@ func RegisterTypes(r *qom.Registry) {
 					}
 					return err
 				}},
-			boolean("graphics", "Set on/off to enable/disable graphics emulation", true, func(s *State) *bool { return &s.Graphics }),
-			boolean("usb", "Set on/off to enable/disable usb", false, func(s *State) *bool { return &s.USB }),
-			str("firmware", "Firmware image", func(s *State) *string { return &s.Firmware }),
 			str("memory-encryption", "Set memory encryption object to use", func(s *State) *string { return &s.MemoryEncryption }),
-			{Name: "smp", Type: "SMPConfiguration", Description: "CPU topology", Get: getSMP, Set: fixed("smp")},
-			boolean("dump-guest-core", "Include guest memory in a core dump", true, func(s *State) *bool { return &s.DumpGuestCore }),
-			qom.Field("phandle-start", func(m Machine) *int64 { return &st(m).PhandleStart }, 0, qom.TypeName("int"),
-				qom.Description("The first phandle ID we may generate dynamically"), qom.HideDefault()),
-			str("dumpdtb", "Dump current dtb to a file and quit", func(s *State) *string { return &s.DumpDTB }),
 			{Name: "memory-backend", Type: "link<memory-backend>",
 				Description: "Set RAM backendValid value is ID of hostmem based backend",
 				Get: func(o qom.Object) (any, error) {
@@ -203,10 +206,7 @@ func RegisterTypes(r *qom.Registry) {
 					return "", nil
 				},
 				Set: fixed("memory-backend")},
-			str("dtb", "Linux kernel device tree file", func(s *State) *string { return &s.DTB }),
-			boolean("mem-merge", "Enable/disable memory merge support", true, func(s *State) *bool { return &s.MemMerge }),
-			str("append", "Linux kernel command line", func(s *State) *string { return &s.Append }),
-			boolean("suppress-vmdesc", "Set on to disable self-describing migration", false, func(s *State) *bool { return &s.SuppressVMDesc }),
+			{Name: "memory", Type: "MemorySizeConfiguration", Description: "Memory size configuration", Get: getMemory, Set: fixed("memory")},
 		},
 	})
 	r.Register(qom.Type{

@@ -373,7 +373,7 @@ func TestUnplugLeavesNothing(t *testing.T) {
 func TestProperties(t *testing.T) {
 	r := newRig(t, true, NewRecorder("x", 1))
 	var got []string
-	for _, p := range r.dev.Type().Properties {
+	for _, p := range r.dev.Type().Listed() {
 		got = append(got, fmt.Sprintf("%s %s %v", p.Name, p.Type, p.Default))
 	}
 	want := []string{"vhostdev str <nil>", "queue-size uint16 0", "bootindex int32 <nil>"}

@@ -235,7 +235,7 @@ func TestProperties(t *testing.T) {
 			t.Fatal(err)
 		}
 		var lines []string
-		for _, p := range reg.Lookup(typ).Properties {
+		for _, p := range reg.Lookup(typ).Listed() {
 			line := p.Name + " " + p.Type
 			if p.Description != "" {
 				line += " (" + p.Description + ")"

@@ -78,9 +78,9 @@ func mmioType() qom.Type {
 		Name: "virtio-mmio", Parent: "sys-bus-device",
 		New: func() qom.Object { return new(MMIO) },
 		Properties: []*qom.Property{
+			qdev.Field("format_transport_address", func(m *MMIO) *bool { return &m.formatTransportAddress }, true),
 			qdev.Field("force-legacy", func(m *MMIO) *bool { return &m.forceLegacy }, true),
 			qdev.Bit("ioeventfd", func(m *MMIO) *uint64 { return &m.flags }, 0, true),
-			qdev.Field("format_transport_address", func(m *MMIO) *bool { return &m.formatTransportAddress }, true),
 		},
 	}
 }

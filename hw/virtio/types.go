@@ -13,16 +13,16 @@ func RegisterTypes(r *qom.Registry) {
 		Name: "virtio-device", Parent: "device", Abstract: true,
 		Class: &qdev.Class{BusType: "virtio-bus"},
 		Properties: []*qom.Property{
-			qdev.Bit("queue_reset", word, FeatureRingReset, true),
-			qdev.Field("use-disabled-flag", func(d Device) *bool { return &d.Virtio().useDisabledFlag }, true),
-			qdev.Bit("packed", word, FeatureRingPacked, false),
-			qdev.Bit("iommu_platform", word, FeatureAccessPlatform, false),
+			qdev.Bit("indirect_desc", word, FeatureIndirectDesc, true),
 			qdev.Bit("event_idx", word, FeatureEventIdx, true),
-			qdev.Field("x-disable-legacy-check", func(d Device) *bool { return &d.Virtio().disableLegacyCheck }, false),
 			qdev.Bit("notify_on_empty", word, FeatureNotifyOnEmpty, true),
 			qdev.Bit("any_layout", word, FeatureAnyLayout, true),
+			qdev.Bit("iommu_platform", word, FeatureAccessPlatform, false),
+			qdev.Bit("packed", word, FeatureRingPacked, false),
+			qdev.Bit("queue_reset", word, FeatureRingReset, true),
 			qdev.Field("use-started", func(d Device) *bool { return &d.Virtio().useStarted }, true),
-			qdev.Bit("indirect_desc", word, FeatureIndirectDesc, true),
+			qdev.Field("use-disabled-flag", func(d Device) *bool { return &d.Virtio().useDisabledFlag }, true),
+			qdev.Field("x-disable-legacy-check", func(d Device) *bool { return &d.Virtio().disableLegacyCheck }, false),
 		},
 	})
 	r.Register(qom.Type{Name: "virtio-bus", Parent: "bus", Abstract: true})

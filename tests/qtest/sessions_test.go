@@ -226,6 +226,14 @@ func TestQueries(t *testing.T) {
 	}
 }
 
+// refusals are what queries for things that microvm does not have answer, with
+// QEMU's words.
+var refusals = map[string]string{
+	"query-balloon":           "DeviceNotActive: No balloon device has been activated",
+	"query-hotpluggable-cpus": "GenericError: machine does not support hot-plugging CPUs",
+	"query-vm-generation-id":  "GenericError: VM Generation ID device not found",
+}
+
 // TestEveryQuery: every query command can be called without arguments; it
 // returns or says what it misses.
 func TestEveryQuery(t *testing.T) {
@@ -237,7 +245,8 @@ func TestEveryQuery(t *testing.T) {
 		if !strings.HasPrefix(c.Name, "query-") {
 			continue
 		}
-		if err := q.Execute(c.Name, nil, nil); err != nil && !strings.Contains(err.Error(), "is missing") {
+		err := q.Execute(c.Name, nil, nil)
+		if err != nil && !strings.Contains(err.Error(), "is missing") && err.Error() != refusals[c.Name] {
 			t.Errorf("%s: %v", c.Name, err)
 		}
 	}
