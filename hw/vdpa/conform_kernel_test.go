@@ -9,14 +9,27 @@ import (
 	"github.com/gqemu/gqemu/qdev"
 )
 
-// The kernel's block simulator in GQEMU_VDPA_BLK passes the suite that the
-// simulator in this process is held to.
+// The kernel's simulators in GQEMU_VDPA_BLK and GQEMU_VDPA_NET pass the suite
+// that those in this process are held to.
 func TestKernelConforms(t *testing.T) {
-	path := os.Getenv("GQEMU_VDPA_BLK")
+	t.Run("block", func(t *testing.T) {
+		target := kernelDevice(t, "GQEMU_VDPA_BLK")
+		target.Unsupported = 1
+		t.Run("Calls", func(t *testing.T) { vdpatest.Calls(t, target) })
+		t.Run("Block", func(t *testing.T) { vdpatest.Block(t, target) })
+	})
+	t.Run("network", func(t *testing.T) {
+		target := kernelDevice(t, "GQEMU_VDPA_NET")
+		target.ConfigSticks = true
+		t.Run("Calls", func(t *testing.T) { vdpatest.Calls(t, target) })
+		t.Run("Net", func(t *testing.T) { vdpatest.Net(t, target) })
+	})
+}
+
+func kernelDevice(t *testing.T, name string) vdpatest.Target {
+	path := os.Getenv(name)
 	if path == "" {
-		t.Skip("GQEMU_VDPA_BLK names no device")
+		t.Skipf("%s names no device", name)
 	}
-	target := vdpatest.Target{Unsupported: 1, Open: func() (vdpa.Backend, error) { return vdpa.Open(&qdev.Host{}, path) }}
-	t.Run("Calls", func(t *testing.T) { vdpatest.Calls(t, target) })
-	t.Run("Block", func(t *testing.T) { vdpatest.Block(t, target) })
+	return vdpatest.Target{Open: func() (vdpa.Backend, error) { return vdpa.Open(&qdev.Host{}, path) }}
 }

@@ -114,5 +114,8 @@ func TestConforms(t *testing.T) {
 	k.mustMake("vdpa-sim-net", "n0", nil)
 	target := k.target("n0")
 	target.ConfigSticks = true
-	t.Run("net", func(t *testing.T) { vdpatest.Calls(t, target) })
+	t.Run("network", func(t *testing.T) {
+		t.Run("Calls", func(t *testing.T) { vdpatest.Calls(t, target) })
+		t.Run("Net", func(t *testing.T) { vdpatest.Net(t, target) })
+	})
 }

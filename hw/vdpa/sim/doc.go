@@ -31,6 +31,9 @@
 //     offered.
 //   - A request of an unknown type ends as unsupported; the kernel's ends as an
 //     I/O error.
+//   - A network device compares all six bytes of an address, the kernel's those
+//     before the first zero; an address that comes in half is refused as a
+//     whole.
 //   - Requests may be larger, up to 126 MiB, and a discard may have several
 //     ranges.
 //

@@ -262,7 +262,7 @@ func (m *machine) kernelUnit(ctx context.Context, checkout string) (int, error) 
 	return m.repeat(ctx, checkout, "vDPA backend", rig.Cmd{
 		Args: []string{test, "-test.v", "-test.run=Kernel", "-test.timeout=" + m.timeout.String()},
 		Dir:  filepath.Join(checkout, "hw", "vdpa"),
-		Env:  []string{"GQEMU_VDPA_BLK=/dev/vhost-vdpa-0"},
+		Env:  []string{"GQEMU_VDPA_BLK=/dev/vhost-vdpa-0", "GQEMU_VDPA_NET=/dev/vhost-vdpa-1"},
 	})
 }
 
