@@ -59,7 +59,7 @@ func (v *VM) registerHMP() {
 				h.cpu = int(*a.CPUIndex)
 			}
 			return strings.ReplaceAll(h.shell.Execute(ctx, a.CommandLine), "\n", "\r\n"), nil
-		})
+		}, qapi.Feature("savevm-monitor-nodes"))
 }
 
 // qmp runs the body of a QMP command, so that both monitors do and say the

@@ -20,7 +20,7 @@ func (migrationChannelType) QAPIEnum() []string { return []string{"main"} }
 // MigrationAddress is where the other side is.
 type MigrationAddress struct {
 	Transport migrationAddressType  `qapi:"transport,discriminator"`
-	Socket    *MigrationSocket      `qapi:",case=socket"`
+	Socket    *SocketAddress        `qapi:",case=socket"`
 	Exec      *MigrationExecCommand `qapi:",case=exec"`
 	RDMA      *InetSocketAddress    `qapi:",case=rdma"`
 	File      *FileMigrationArgs    `qapi:",case=file"`
@@ -30,17 +30,6 @@ type migrationAddressType string
 
 func (migrationAddressType) QAPIName() string   { return "MigrationAddressType" }
 func (migrationAddressType) QAPIEnum() []string { return []string{"socket", "exec", "rdma", "file"} }
-
-// MigrationSocket is a SocketAddress whose kinds share their members, since a
-// union cannot be a branch of another one here.
-type MigrationSocket struct {
-	Type socketAddressType `qapi:"type"`
-	Host *string           `qapi:"host,optional"`
-	Port *string           `qapi:"port,optional"`
-	Path *string           `qapi:"path,optional"`
-	CID  *string           `qapi:"cid,optional"`
-	Str  *string           `qapi:"str,optional"`
-}
 
 // MigrationExecCommand is a program that takes the stream.
 type MigrationExecCommand struct {
