@@ -48,7 +48,8 @@ func (o *object) finish(h *qdev.Host) error {
 	return nil
 }
 
-// open makes the device, for one user at a time.
+// open makes the device, for one user at a time. Whoever closes it holds the
+// VM lock.
 func (o *object) open(m model, errors *atomic.Uint64) (vdpa.Backend, error) {
 	if o.dev != nil {
 		return nil, syscall.EBUSY
