@@ -33,8 +33,10 @@ const endTimeout = 10 * time.Second
 const l1CPU = "max,+svm,-la57"
 
 // kernelLine is L1's kernel command line. A CPU that does not schedule for two
-// minutes is a hang worth a backtrace, and worth not waiting for the time-out.
-const kernelLine = "console=ttyS0 panic=-1 quiet softlockup_panic=1 watchdog_thresh=60"
+// minutes, or without a timer for one, is a hang worth a backtrace, and worth
+// not waiting for the time-out.
+const kernelLine = "console=ttyS0 panic=-1 quiet softlockup_panic=1 watchdog_thresh=60" +
+	" rcupdate.rcu_cpu_stall_timeout=60 sysctl.kernel.panic_on_rcu_stall=1"
 
 // DefaultMemoryMiB is L1's memory unless told otherwise. From 2816 on, q35 puts
 // some of it above 4 GiB.

@@ -18,7 +18,8 @@ import (
 // state and half of its guest's are in force. Either L1's kernel then takes an
 // interrupt with the guest's GS base, and faults until its stack is full; or
 // L1's state is saved as the guest's, which from then on runs at an address of
-// L1's and faults for ever. The same again may well succeed.
+// L1's and faults for ever. Or an interrupt is lost on the way, and with it a
+// timer of L1's. The same again may well succeed.
 var ErrEmulation = errors.New("the emulation of SVM mixed L1's state with its guest's")
 
 // Attempts is how often something is begun when the emulation kills its L1. Any
@@ -50,6 +51,8 @@ func emulationFault(console string, resets []byte) bool {
 		// The same, before the kernel could say so. No program inside L1 can
 		// bring about a triple fault of L1's own CPU.
 		bytes.Contains(resets, []byte("Triple fault")) ||
+		// An interrupt was lost.
+		panicked && strings.Contains(console, "kthread timer wakeup didn't happen") ||
 		// A guest that runs at L1's address; the agent saw it.
 		strings.Contains(console, wire.LostGuest)
 }
