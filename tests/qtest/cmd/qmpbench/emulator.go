@@ -56,6 +56,9 @@ func (e emulator) measure(r results) error {
 			e.skip("-M "+m, err)
 		}
 	}
+	if err := e.rates(r); err != nil {
+		return err
+	}
 	if e.accel == "qtest" {
 		return e.verbs(r)
 	}
@@ -76,9 +79,6 @@ func (e emulator) life(machine string, r results) error {
 		return err
 	}
 	r["memory, "+machine] = append(r["memory, "+machine], pss)
-	if machine == "none" {
-		p.rates(e, r)
-	}
 	begin := time.Now()
 	if _, err := p.qmp.ask(`{"execute":"quit"}` + "\n"); err != nil {
 		return err
@@ -88,13 +88,20 @@ func (e emulator) life(machine string, r results) error {
 		return fmt.Errorf("after quit: %w", p.err)
 	}
 	r["quit to exit, "+machine] = append(r["quit to exit, "+machine], ms(time.Since(begin)))
+	state := p.cmd.ProcessState
+	r["CPU time of it all, "+machine] = append(r["CPU time of it all, "+machine], ms(state.UserTime()+state.SystemTime()))
 	return nil
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-// rates measures commands on a running emulator.
-func (p *process) rates(e emulator, r results) {
+// rates measures commands.
+func (e emulator) rates(r results) error {
+	p, err := e.start("none")
+	if err != nil {
+		return err
+	}
+	defer p.kill()
 	for _, c := range []struct {
 		name  string
 		lines []string
@@ -116,6 +123,7 @@ func (p *process) rates(e emulator, r results) {
 			r[c.name+", bytes"] = append(r[c.name+", bytes"], float64(bytes))
 		}
 	}
+	return nil
 }
 
 // process is a running emulator.
