@@ -22,7 +22,7 @@ func (m *Microvm) initVirtio() error {
 	}
 	for i := range count {
 		t := &transport{addr: virtioBase + uint64(i)*virtioStep, gsi: first + i}
-		d, err := m.host.NewSysBus("virtio-mmio", nil)
+		d, err := m.host.NewSysBus("virtio-mmio", m.place)
 		if err != nil {
 			return err
 		}
@@ -55,6 +55,9 @@ func (m *Microvm) initGED() error {
 		return nil
 	}
 	d, err := m.host.NewSysBus("acpi-ged", func(d qdev.Device) error {
+		if err := m.place(d); err != nil {
+			return err
+		}
 		return qom.Set(d, "ged-event", qom.JSON(int64(acpi.GEDEventPowerDown)))
 	})
 	if err != nil {
@@ -80,18 +83,18 @@ func (m *Microvm) initISA() error {
 	inKernel := m.irqchip == accel.IRQChipOn
 	if m.pic != "off" && !inKernel {
 		var err error
-		if m.pics, err = intc.NewPICPair(h, bus, nil); err != nil {
+		if m.pics, err = intc.NewPICPair(h, bus, m.place); err != nil {
 			return err
 		}
 	}
 	if m.pit != "off" && !inKernel {
-		if _, err := h.Create("isa-pit", bus, nil); err != nil {
+		if _, err := h.Create("isa-pit", bus, m.place); err != nil {
 			return err
 		}
 	}
 	// KVM guests have kvmclock: by default the RTC is for the others.
 	if m.rtc == "on" || m.rtc == "auto" && m.board.Accel.Name() != "kvm" {
-		if _, err := m.newRTC(bus, nil); err != nil {
+		if _, err := m.newRTC(bus, m.place); err != nil {
 			return err
 		}
 		m.hasRTC = true

@@ -14,9 +14,16 @@ func (m *Microvm) initInterrupts() error {
 		count = 2
 	}
 	m.initGSI(count * ioapicPins)
-	var err error
-	if m.isaBus, err = isa.New(m.host, m.gsi[:isaLines]); err != nil || m.irqchip == accel.IRQChipOn {
+	d, err := m.host.NewSysBus("isabus-bridge", m.place)
+	if err != nil {
 		return err
+	}
+	m.isaBus = d.(*isa.Bridge)
+	for n, irq := range m.gsi[:isaLines] {
+		m.isaBus.SetIRQ(n, irq)
+	}
+	if m.irqchip == accel.IRQChipOn {
+		return nil
 	}
 	for i := range count {
 		var parent qom.Object

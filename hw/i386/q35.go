@@ -24,7 +24,6 @@ type Q35 struct {
 	sata, smbus, hpet, i8042, bypassIOMMU bool
 	maxFirmware, maxBelow4G               uint64
 	smbiosEntryPoint                      string
-	devices                               int // number of the next device below /machine/unattached
 	lpc                                   *isa.ICH9
 	clock                                 *rtc.MC146818
 	onceResets                            int // until -boot once= is over; below 0 it is
@@ -166,19 +165,10 @@ func (m *Q35) warnLowRAM() error {
 	return nil
 }
 
-// place gives a device the number below /machine/unattached that it has in
-// QEMU, where devices that do not exist here have one too.
-func (m *Q35) place(d qdev.Device) error {
-	err := qom.AddChild(m.host.Unattached, fmt.Sprintf("device[%d]", m.devices), d)
-	m.devices++
-	return err
-}
-
 // initInterrupts makes the lines to the interrupt controllers, the bridge
 // that they belong to, and the IOAPIC.
 func (m *Q35) initInterrupts() error {
 	h := m.host
-	m.devices = len(m.cpus) + 1 // kvmvapic
 	m.initGSI(ioapicPins)
 	var err error
 	m.lpc, err = isa.NewICH9(h, m.gsi, m.place)
@@ -233,7 +223,6 @@ func (m *Q35) initISA() error {
 	if err := m.initSerial(bus, len(serialPorts)); err != nil {
 		return err
 	}
-	m.devices += len(m.serials)
 	if m.i8042 {
 		if err := m.addA20Gate("i8042", 0); err != nil {
 			return err

@@ -30,6 +30,7 @@ type x86State struct {
 	pics    *intc.PICPair
 	gsi     []*qdev.IRQ
 	serials []acpi.ISAPort // that exist, in order
+	devices int            // number of the next device below /machine/unattached
 
 	image      *boot.Image  // nil without -kernel
 	acpiTables *acpi.Tables // nil with acpi=off
@@ -140,7 +141,16 @@ func (x *x86State) initCPUs(model machine.CPUModel) error {
 		}
 		x.cpus = append(x.cpus, c)
 	}
+	x.devices = len(x.cpus) + 1 // kvmvapic
 	return nil
+}
+
+// place gives a device the number below /machine/unattached that it has in
+// QEMU, where devices that do not exist here have one too.
+func (x *x86State) place(d qdev.Device) error {
+	err := qom.AddChild(x.host.Unattached, fmt.Sprintf("device[%d]", x.devices), d)
+	x.devices++
+	return err
 }
 
 // CPUs lists the vCPUs.
@@ -185,7 +195,7 @@ func (x *x86State) addIOAPIC(parent qom.Object) error {
 		if parent != nil {
 			return qom.AddChild(parent, "ioapic", d)
 		}
-		return nil
+		return x.place(d)
 	})
 	if err != nil {
 		return err

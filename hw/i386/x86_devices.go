@@ -27,7 +27,7 @@ func (x *x86State) initSerial(bus *qdev.Bus, limit int) error {
 			continue
 		}
 		_, err := x.host.Create("isa-serial", bus, func(d qdev.Device) error {
-			return errors.Join(qom.Set(d, "index", qom.JSON(int64(i))), qom.Set(d, "chardev", qom.JSON(id)))
+			return errors.Join(x.place(d), qom.Set(d, "index", qom.JSON(int64(i))), qom.Set(d, "chardev", qom.JSON(id)))
 		})
 		if err != nil {
 			return err

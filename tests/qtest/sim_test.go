@@ -134,7 +134,7 @@ func TestSimBlock(t *testing.T) {
 	versions(t, func(t *testing.T, args ...string) {
 		m := simBlk(t, "size=2M,serial=disk-7", args...)
 		d := startDisk(m)
-		m.InterceptIn("/machine/unattached/device[2]") // the second IOAPIC
+		m.InterceptIn("/machine/unattached/device[3]") // the second IOAPIC
 		for i := range 40 {                            // more than the ring has
 			d.write(uint64(i), simPattern(i, 512))
 		}

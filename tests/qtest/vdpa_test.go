@@ -101,7 +101,7 @@ func TestDataPath(t *testing.T) {
 		s := NewVDPASim(t)
 		m := StartVDPA(t, s, "", append(args, "-m", "64m")...)
 		v := slot(m, 23)
-		m.InterceptIn("/machine/unattached/device[2]") // the second IOAPIC
+		m.InterceptIn("/machine/unattached/device[3]") // the second IOAPIC
 		if !v.Init(FeatureVersion1 | 1<<9 | 1<<6) {
 			t.Fatalf("FEATURES_OK is refused, status %#x", v.Status())
 		}

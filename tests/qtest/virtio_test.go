@@ -59,7 +59,7 @@ func TestTransportCount(t *testing.T) {
 				t.Errorf("%d transports, want %d", n, c.want)
 			}
 			for i := range n {
-				path := fmt.Sprintf("/machine/unattached/device[%d]", i)
+				path := fmt.Sprintf("/machine/unattached/device[%d]", i+3)
 				_ = m.QMP.QOMList(path)
 			}
 		})
