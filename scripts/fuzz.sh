@@ -2,10 +2,11 @@
 # Fuzzes what reads untrusted input: scripts/fuzz.sh [SECONDS [NAME]]
 #
 # Runs the targets of the table below, each for SECONDS (20 unless given), or a
-# part of that, with one worker, two at a time. A NAME picks those that contain it. "all" adds
-# the targets that are not in the table, for long runs. Each starts from its
-# seeds (f.Add, testdata/fuzz) and what earlier runs found (go env GOCACHE). A
-# finding is written to the package's testdata/fuzz and fails the run.
+# part of that, with one worker, two at a time. A NAME picks those that contain
+# it. "all" adds the targets that are not in the table, for long runs. Each
+# starts from its seeds (f.Add, testdata/fuzz) and what earlier runs found (go
+# env GOCACHE). A finding is written to the package's testdata/fuzz and fails
+# the run.
 set -euo pipefail
 seconds=${1:-20}
 pick=${2:-}
@@ -18,6 +19,7 @@ monitor         FuzzSession   1
 monitor         FuzzReadline  2
 monitor/hmp     FuzzLine      1
 qapi            FuzzDecode    2
+cmd/gqemu       FuzzQMP       1
 accel/qtest     FuzzServer    1
 cli             FuzzKeyval    1
 cli             FuzzOpts      1
