@@ -92,7 +92,7 @@ func cell(letter byte, p []byte) string {
 	v, bits := binary.LittleEndian.Uint64(b[:]), 8*len(p)
 	switch letter {
 	case 'o':
-		return fmt.Sprintf("0%*o", (bits+2)/3, v)
+		return fmt.Sprintf("%#*o", (bits+2)/3, v)
 	case 'u':
 		return fmt.Sprintf("%*d", (bits*10+32)/33, v)
 	case 'd':
