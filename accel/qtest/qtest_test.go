@@ -232,6 +232,29 @@ func TestClock(t *testing.T) {
 		"clock_set 0x7fffffffffffffff", "OK 9223372036854775807")
 }
 
+// A step over more timers than anybody waits for keeps neither the VM lock nor
+// the server from being closed.
+func TestLongStep(t *testing.T) {
+	r := newRig(t)
+	r.Do(func() {
+		var tm *clock.Timer
+		tm = r.Clock.NewTimer(func() { tm.Set(tm.Deadline() + 1) })
+		tm.Set(1)
+	})
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		r.s.Receive([]byte("clock_set 0x7fffffffffffffff\n"))
+	}()
+	for seen := int64(0); seen < 3000; {
+		r.Do(func() { seen = r.Clock.Now() })
+	}
+	if err := r.s.Close(); err != nil {
+		t.Error(err)
+	}
+	<-done
+}
+
 // A clock that follows the host is not the client's to move.
 func TestNoClockOfOthers(t *testing.T) {
 	r := newRig(t)
