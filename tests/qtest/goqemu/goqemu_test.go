@@ -154,9 +154,6 @@ func TestErrors(t *testing.T) {
 	if err == nil || err.Error() != "Bus 'virtio-mmio-bus.23' does not support hotplugging" {
 		t.Errorf("device_add: %v", err)
 	}
-	if _, err := d.PCIDevices(); err == nil || err.Error() != "The command query-pci has not been found" {
-		t.Errorf("PCIDevices: %v", err)
-	}
 }
 
 // TestRaw: the generated methods for commands that exist here.
@@ -173,7 +170,7 @@ func TestRaw(t *testing.T) {
 	if k, err := r.QueryKVM(); err != nil || k.Enabled {
 		t.Errorf("QueryKVM: %+v, %v", k, err)
 	}
-	if l, err := r.QueryMachines(); err != nil || len(l) != 2 {
+	if l, err := r.QueryMachines(); err != nil || len(l) < 2 {
 		t.Errorf("QueryMachines: %+v, %v", l, err)
 	}
 	if l, err := r.QueryChardev(); err != nil || len(l) < 2 {
@@ -198,7 +195,8 @@ func TestRaw(t *testing.T) {
 func TestReplySizes(t *testing.T) {
 	t.Parallel()
 	_, _, mon := domain(t)
-	for _, c := range []string{"query-commands", "query-machines", "qom-list-types", "query-chardev", "query-cpus-fast"} {
+	for _, c := range []string{"query-commands", "query-machines", "qom-list-types", "query-chardev", "query-cpus-fast", "query-qmp-schema",
+		"query-command-line-options", "query-cpu-definitions"} {
 		b, err := mon.Run([]byte(`{"execute":"` + c + `"}`))
 		if err != nil || len(b) >= 64<<10 {
 			t.Errorf("%s: %d bytes, %v", c, len(b), err)
