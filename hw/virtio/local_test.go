@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/gqemu/gqemu/hw/hwtest"
+	"github.com/gqemu/gqemu/hw/virtio/vring"
+	"github.com/gqemu/gqemu/memory"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 )
@@ -209,5 +211,36 @@ func TestLocalQueueBroken(t *testing.T) {
 	r.write(regQueueNotify, 0)
 	if r.used() != 1 {
 		t.Error("not served after the reset")
+	}
+}
+
+// A device in this process reaches RAM only, in as many pieces as it comes in,
+// and writes only what the guest may write.
+func TestLocalMemory(t *testing.T) {
+	m := hwtest.New(t)
+	rom, err := memory.NewROM("rom", make([]byte, 4096))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Do(func() {
+		r := memory.NewRAM(rom)
+		if err := m.Map.Add(m.System, r, hwtest.RAMSize, 0); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { rom.Close() })
+	})
+	const end = hwtest.RAMSize
+	for _, c := range []struct {
+		addr, n uint64
+		write   bool
+		pieces  int
+	}{
+		{0, 1, true, 1}, {end - 8, 8, true, 1}, {end - 8, 16, false, 2}, {end - 8, 16, true, 0}, {end, 4096, false, 1},
+		{end, 1, true, 0}, {end, 4097, false, 0}, {0, 0, false, 0}, {^uint64(0), 2, false, 0}, {^uint64(0), 1, false, 0},
+	} {
+		list, err := spaceMemory{m.Memory}.Pieces([][]byte{{1}}, c.addr, c.n, c.write)
+		if (err == nil) != (c.pieces > 0) || len(list) != 1+c.pieces || err == nil && vring.Bytes(list) != 1+c.n {
+			t.Errorf("%d bytes at %#x, write %v: %d pieces, %v", c.n, c.addr, c.write, len(list)-1, err)
+		}
 	}
 }

@@ -12,22 +12,21 @@ var _ vring.Memory = spaceMemory{}
 
 // Pieces is part of vring.Memory.
 func (m spaceMemory) Pieces(list [][]byte, addr, n uint64, write bool) ([][]byte, error) {
-	fail := &memory.DMAError{Addr: addr, Size: n}
+	first, left, had := addr, n, len(list)
 	if n == 0 || addr+(n-1) < addr {
-		return list, fail
+		return list, &memory.DMAError{Addr: first, Size: n}
 	}
-	had := len(list)
 	for {
 		sec, ok := m.space.Find(addr)
 		if !ok || !sec.IsRAM() || write && sec.ReadOnly {
-			return list[:had], fail
+			return list[:had], &memory.DMAError{Addr: first, Size: n}
 		}
 		mem := sec.Bytes()[addr-sec.Addr:]
-		if uint64(len(mem)) >= n {
-			return append(list, mem[:n:n]), nil
+		if uint64(len(mem)) >= left {
+			return append(list, mem[:left:left]), nil
 		}
 		list = append(list, mem)
 		addr += uint64(len(mem))
-		n -= uint64(len(mem))
+		left -= uint64(len(mem))
 	}
 }

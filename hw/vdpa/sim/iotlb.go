@@ -64,10 +64,9 @@ func (t *iotlb) commit() { t.live = slices.Clone(t.table) }
 
 // Pieces is part of vring.Memory.
 func (t *iotlb) Pieces(list [][]byte, addr, n uint64, write bool) ([][]byte, error) {
-	fail := &memory.DMAError{Addr: addr, Size: n}
-	last := addr + n - 1
-	if n == 0 || last < addr {
-		return list, fail
+	first, last := addr, addr+n-1
+	if n == 0 || last < first {
+		return list, &memory.DMAError{Addr: first, Size: n}
 	}
 	need := vdpa.PermRead
 	if write {
@@ -76,7 +75,7 @@ func (t *iotlb) Pieces(list [][]byte, addr, n uint64, write bool) ([][]byte, err
 	had := len(list)
 	for i := find(t.live, addr); ; i++ {
 		if i == len(t.live) || t.live[i].iova > addr || t.live[i].perm&need == 0 {
-			return list[:had], fail
+			return list[:had], &memory.DMAError{Addr: first, Size: n}
 		}
 		m := &t.live[i]
 		mem := m.mem[addr-m.iova:]

@@ -32,13 +32,14 @@ func (q *Queue) Pop() (*Chain, error) {
 		return nil, q.fail(err, "available entry at %#x", at)
 	}
 	c := &q.chain
-	*c = Chain{Head: sys.LoadShared16(b), Out: c.Out[:0], In: c.In[:0], position: q.next}
+	*c = Chain{Head: sys.LoadShared16(b), Out: q.out[:0], In: q.in[:0], position: q.next}
 	if c.Head >= q.cfg.Num {
 		return nil, q.fail(nil, "head %d in a ring of %d", c.Head, q.cfg.Num)
 	}
 	if err := q.gather(c); err != nil {
 		return nil, err
 	}
+	q.out, q.in = c.Out, c.In // users shorten theirs
 	q.next++
 	q.inUse++
 	return c, nil

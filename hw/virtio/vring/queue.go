@@ -44,8 +44,9 @@ type Queue struct {
 	quiet          bool // kicks are suppressed by the flag
 	inUse          int  // chains taken and not handed back
 	broken         *Error
-	table          []byte // scratch for an indirect table
-	chain          Chain  // what Pop gave last
+	table          []byte   // scratch for an indirect table
+	chain          Chain    // what Pop gave last
+	out, in        [][]byte // scratch for its lists
 }
 
 // New makes a queue. It touches no memory yet.
