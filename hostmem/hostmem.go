@@ -9,6 +9,7 @@
 package hostmem
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -27,6 +28,7 @@ type Backend struct {
 	size               uint64
 	share, merge, dump bool
 	prealloc, reserve  bool
+	nodes              bool // host-nodes names some
 	policy             string
 	hugetlb, seal      bool
 	hugetlbSize        uint64
@@ -58,9 +60,14 @@ func (b *Backend) Complete() error {
 	if b.size == 0 {
 		return fmt.Errorf("can't create backend with size 0")
 	}
-	if b.policy != "default" {
-		// There is no binding to host nodes, so none is ever set.
+	switch {
+	case b.policy != "default" && !b.nodes:
 		return fmt.Errorf("host-nodes must be set for policy %s", b.policy)
+	case b.policy != "default":
+		return errBinding
+	case b.nodes:
+		return errors.New("host-nodes must be empty for policy default, or you should explicitly specify a " +
+			"policy other than default")
 	}
 	var err error
 	switch b.TypeName() {
@@ -131,7 +138,7 @@ func (b *Backend) newMemfd() (*memory.RAM, error) {
 		flags |= unix.MFD_HUGETLB
 		if n := b.hugetlbSize; n != 0 {
 			if n&(n-1) != 0 {
-				return nil, fmt.Errorf("hugepagesize must be a power of 2")
+				return nil, fmt.Errorf("Hugepage size must be a power of 2")
 			}
 			for shift := uint64(0); ; shift++ {
 				if n == 1<<shift {
@@ -164,6 +171,12 @@ func (b *Backend) openFile() (*memory.RAM, error) {
 	}
 	if b.offset != 0 || b.readonly {
 		return nil, fmt.Errorf("memory-backend-file: offset and readonly are not supported")
+	}
+	switch page := uint64(os.Getpagesize()); {
+	case b.align%page != 0:
+		return nil, fmt.Errorf("alignment 0x%x must be multiples of page size 0x%x", b.align, page)
+	case b.align&(b.align-1) != 0:
+		return nil, fmt.Errorf("alignment 0x%x must be a power of two", b.align)
 	}
 	f, err := openBacking(b.path)
 	if err != nil {

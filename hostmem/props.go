@@ -1,6 +1,7 @@
 package hostmem
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gqemu/gqemu/qom"
@@ -21,7 +22,7 @@ func RegisterTypes(r *qom.Registry) {
 				Get: func(qom.Object) (any, error) { return "", nil }, Set: refuseContext},
 			size("size", "Size of the memory region (ex: 500M)", checkSize, func(b *Backend) *uint64 { return &b.size }),
 			{Name: "host-nodes", Type: "int", Description: "Binds memory to the list of NUMA host nodes",
-				Get: func(qom.Object) (any, error) { return []any{}, nil }, Set: refuseNodes},
+				Get: func(qom.Object) (any, error) { return []any{}, nil }, Set: setNodes},
 			qom.Enum("policy", "HostMemPolicy", []string{"default", "preferred", "bind", "interleave"},
 				func(b *Backend) *string { return &b.policy }, "default",
 				qom.Description("Set the NUMA policy"), qom.HideDefault()),
@@ -56,11 +57,25 @@ func refuseContext(_ qom.Object, v qom.Value) error {
 	return fmt.Errorf("Device '%s' not found", id)
 }
 
-func refuseNodes(_ qom.Object, v qom.Value) error {
-	if l, ok := v.Raw().([]any); ok && len(l) == 0 {
-		return nil
+// errBinding refuses what memory cannot be here.
+var errBinding = errors.New("NUMA node binding of memory is not supported")
+
+// setNodes notes that host nodes were named. Whether that can be depends on the
+// policy, so Complete decides.
+func setNodes(o qom.Object, v qom.Value) error {
+	b := o.(*Backend)
+	some := true
+	switch l := v.Raw().(type) {
+	case []any:
+		some = len(l) > 0
+	case []uint64:
+		some = len(l) > 0
 	}
-	return fmt.Errorf("NUMA node binding of memory is not supported")
+	if b.ram != nil && some {
+		return errBinding
+	}
+	b.nodes = some
+	return nil
 }
 
 // check refuses a value; memory that is allocated keeps its shape.

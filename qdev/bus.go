@@ -172,7 +172,7 @@ func (h *Host) FindBus(path string) (*Bus, error) {
 	for len(elems) > 0 && elems[0] != "" {
 		d := b.findDevice(elems[0])
 		if d == nil {
-			return nil, fmt.Errorf("Device '%s' not found", elems[0])
+			return nil, &HintError{fmt.Errorf("Device '%s' not found", elems[0]), b.list()}
 		}
 		buses := d.Qdev().buses
 		if len(elems) == 1 {
@@ -196,6 +196,20 @@ func (h *Host) FindBus(path string) (*Bus, error) {
 		return nil, fmt.Errorf("Bus '%s' is full", path)
 	}
 	return b, nil
+}
+
+// list is the devices on the bus, as advice to whoever looks for one.
+func (b *Bus) list() string {
+	out := fmt.Sprintf("devices at \"%s\":", b.name)
+	sep := " "
+	for _, d := range b.newest() {
+		out += fmt.Sprintf("%s\"%s\"", sep, d.QOM().TypeName())
+		if id := d.Qdev().id; id != "" {
+			out += fmt.Sprintf("/\"%s\"", id)
+		}
+		sep = ", "
+	}
+	return out
 }
 
 // findDevice finds a device on the bus by id, or else by type.

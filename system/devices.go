@@ -2,6 +2,8 @@ package system
 
 import (
 	"fmt"
+	"maps"
+	"strings"
 
 	"github.com/gqemu/gqemu/cli"
 	"github.com/gqemu/gqemu/internal/qjson"
@@ -13,7 +15,11 @@ import (
 func (v *VM) createDevices() error {
 	for i := range v.cfg.Devices {
 		d := &v.cfg.Devices[i]
-		r, err := deviceRequest(d.Dict(), d.IsJSON())
+		args := d.Dict()
+		if d.IsJSON() {
+			args = plainJSONDevice(args)
+		}
+		r, err := deviceRequest(args, d.IsJSON())
 		if err == nil {
 			_, err = v.host.Add(r)
 		}
@@ -22,6 +28,18 @@ func (v *VM) createDevices() error {
 		}
 	}
 	return nil
+}
+
+// plainJSONDevice leaves out of -device's JSON form what QEMU does not look at:
+// a driver, an id or a bus that is no string.
+func plainJSONDevice(args map[string]any) map[string]any {
+	out := maps.Clone(args)
+	for _, name := range []string{"driver", "id", "bus"} {
+		if _, ok := out[name].(string); !ok {
+			delete(out, name)
+		}
+	}
+	return out
 }
 
 // deviceRequest takes the arguments of -device or device_add apart.
@@ -50,7 +68,12 @@ func deviceRequest(args map[string]any, json bool) (qdev.Request, error) {
 	if r.Bus, err = text("bus"); err != nil {
 		return r, err
 	}
-	if _, ok := args["id"]; ok {
+	if _, ok := args["bus"]; ok && r.Bus == "" {
+		return r, fmt.Errorf("Bus '' not found")
+	}
+	// In the JSON form of -device QEMU takes any id; one with a slash would be
+	// no name in the tree.
+	if _, ok := args["id"]; ok && (!json || r.ID == "" || strings.Contains(r.ID, "/")) {
 		if err := qdev.CheckID(r.ID); err != nil {
 			return r, err
 		}
