@@ -36,6 +36,7 @@ func (v *VM) registerCommands() {
 	v.registerDump()
 	v.registerOptions()
 	v.registerVirtio()
+	v.registerStats()
 	v.registerMachineTarget()
 	v.registerHMP()
 }

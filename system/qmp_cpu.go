@@ -128,12 +128,14 @@ func (v *VM) injectNMI() error {
 	if len(cpus) == 0 {
 		return qapi.Errorf("this feature or command is not currently supported")
 	}
-	for _, c := range cpus {
-		if n, ok := c.VCPU.(nmiInjector); ok {
-			if err := n.InjectNMI(); err != nil {
-				return fmt.Errorf("inject-nmi: CPU %d: %w", c.VCPU.Config().Index, err)
+	return v.paused(func() error {
+		for _, c := range cpus {
+			if n, ok := c.VCPU.(nmiInjector); ok {
+				if err := n.InjectNMI(); err != nil {
+					return fmt.Errorf("inject-nmi: CPU %d: %w", c.VCPU.Config().Index, err)
+				}
 			}
 		}
-	}
-	return nil
+		return nil
+	})
 }

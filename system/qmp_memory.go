@@ -139,12 +139,14 @@ func (v *VM) memsave(a memsaveArgs) error {
 	if t, ok := cpus[index].VCPU.(translator); ok {
 		translate = t.Translate
 	}
-	return saveTo(a.Filename, a.Size, uint64(a.Val), func(p []byte, addr uint64) error {
-		phys, ok := translate(addr)
-		if !ok || !v.readMemory(p, phys) {
-			return qapi.Errorf("Invalid addr 0x%016x/size %d specified", uint64(a.Val), a.Size)
-		}
-		return nil
+	return v.paused(func() error {
+		return saveTo(a.Filename, a.Size, uint64(a.Val), func(p []byte, addr uint64) error {
+			phys, ok := translate(addr)
+			if !ok || !v.readMemory(p, phys) {
+				return qapi.Errorf("Invalid addr 0x%016x/size %d specified", uint64(a.Val), a.Size)
+			}
+			return nil
+		})
 	})
 }
 

@@ -46,6 +46,8 @@ var (
 	kvmSetLAPIC           = sys.IOW[lapicState](kvmio, 0x8f)
 	kvmSetCPUID2          = sys.IOWSize(kvmio, 0x90, 8)
 	kvmGetMPState         = sys.IOR[uint32](kvmio, 0x98)
+	kvmNMI                = sys.IO(kvmio, 0x9a)
+	kvmGetStatsFD         = sys.IO(kvmio, 0xce)
 	kvmSetMPState         = sys.IOW[uint32](kvmio, 0x99)
 	kvmSetupMCE           = sys.IOW[uint64](kvmio, 0x9c)
 	kvmGetMCECap          = sys.IOR[uint64](kvmio, 0x9d)
