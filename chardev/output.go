@@ -51,9 +51,10 @@ func (c *Chardev) Write(p []byte) int {
 	defer c.mu.Unlock()
 	n := len(p)
 	if c.wr != nil && (c.open || c.probe == nil || c.probe()) {
-		// An answer that waits for nothing need not wait for the writer either.
+		// An answer that waits for nothing need not wait for the writer either. The single bytes of
+		// a serial port do: the writer gathers them.
 		n = 0
-		if c.out.len() == 0 && !c.writing {
+		if len(p) > 1 && c.out.len() == 0 && !c.writing {
 			n = c.wr.tryWrite(p)
 		}
 		n += c.out.put(p[n:])
