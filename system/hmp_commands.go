@@ -42,6 +42,9 @@ func (h *human) commands() []hmp.Command {
 				c.Help("info")
 				return nil
 			}},
+		{Name: "log", Args: "items:s", Params: "item1[,...]", Help: "activate logging of the specified items",
+			Detail: logHelp, Run: h.log},
+		{Name: "logfile", Args: "filename:F", Params: "filename", Help: "output logs to 'filename'", Run: h.logfile},
 		{Name: "memsave", Args: "val:l,size:i,filename:s", Params: "addr size file",
 			Help: "save to disk virtual memory dump starting at 'addr' of size 'size'", Run: h.memsave},
 		{Name: "migrate", Args: "detach:-d,blk:-b,inc:-i,resume:-r,uri:s", Params: "[-d] [-b] [-i] [-r] uri",

@@ -35,10 +35,22 @@ type Env struct {
 	Accelerators   []Accelerator
 	Stdout, Stderr io.Writer
 	Log            zerolog.Logger
+	// LogControl changes what the log has and where it goes; nil where that
+	// is fixed.
+	LogControl LogControl
 	// Package is the package part of the version that QMP reports.
 	Package string
 	// Signals delivers what asks the process to end.
 	Signals <-chan os.Signal
+}
+
+// LogControl is the other end of Env.Log.
+type LogControl interface {
+	// SetFile sends the log to a file. Its errors have QEMU's texts.
+	SetFile(path string) error
+	// SetItems says what is logged: items of -d and patterns of trace
+	// events, none of both for nothing.
+	SetItems(items, trace []string)
 }
 
 // Accelerator makes a VM's accelerator. Its name is what -accel takes.

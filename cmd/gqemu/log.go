@@ -5,6 +5,9 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strconv"
+	"strings"
+	"sync"
 
 	"github.com/rs/zerolog"
 
@@ -12,27 +15,79 @@ import (
 	"github.com/gqemu/gqemu/internal/errno"
 )
 
-// openLog makes the log of -d and -D. It is off by default, so that standard
-// error holds QEMU's messages and nothing else.
-func openLog(cfg *cli.Config) (zerolog.Logger, func(), error) {
+// logTarget is where the log of -d and -D goes. It is off by default, so that
+// standard error holds QEMU's messages and nothing else; the human monitor's
+// log and logfile change it. It implements system.LogControl.
+type logTarget struct {
+	mu   sync.Mutex
+	file *os.File // guarded by mu; nil for standard error
+}
+
+// Write implements io.Writer for the logger. A log that cannot be written is
+// lost.
+func (l *logTarget) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	var w io.Writer = os.Stderr
-	closeLog := func() {}
-	if cfg.Log.File != "" {
-		f, err := os.Create(cfg.Log.File)
-		if err != nil {
-			return zerolog.Nop(), nil, fmt.Errorf("Error opening logfile %s: %s", cfg.Log.File, errno.Text(err))
+	if l.file != nil {
+		w = l.file
+	}
+	return w.Write(p)
+}
+
+// SetFile sends the log to another file. %d in its name stands for the process
+// id; "" is standard error.
+func (l *logTarget) SetFile(path string) error {
+	if strings.Contains(path, "%") {
+		if strings.Count(path, "%") != 1 || !strings.Contains(path, "%d") {
+			return fmt.Errorf("Bad logfile template: %s", path)
 		}
-		w, closeLog = f, func() { f.Close() }
+		path = strings.Replace(path, "%d", strconv.Itoa(os.Getpid()), 1)
 	}
-	if len(cfg.Log.Items) == 0 && len(cfg.Log.Trace) == 0 {
-		return zerolog.Nop(), closeLog, nil
+	var f *os.File
+	if path != "" {
+		var err error
+		if f, err = os.Create(path); err != nil {
+			return fmt.Errorf("Error opening logfile %s: %s", path, errno.Text(err))
+		}
 	}
-	level := zerolog.InfoLevel
-	if slices.Contains(cfg.Log.Items, "guest_errors") || slices.Contains(cfg.Log.Items, "unimp") {
-		level = zerolog.DebugLevel
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		l.file.Close()
 	}
-	if len(cfg.Log.Trace) > 0 {
+	l.file = f
+	return nil
+}
+
+// SetItems says what is logged: items of -d and patterns of trace events, none
+// of both for nothing.
+func (l *logTarget) SetItems(items, trace []string) {
+	level := zerolog.Disabled
+	switch {
+	case len(trace) > 0:
 		level = zerolog.TraceLevel
+	case slices.Contains(items, "guest_errors") || slices.Contains(items, "unimp"):
+		level = zerolog.DebugLevel
+	case len(items) > 0:
+		level = zerolog.InfoLevel
 	}
-	return zerolog.New(w).Level(level).With().Timestamp().Logger(), closeLog, nil
+	zerolog.SetGlobalLevel(level)
+}
+
+func (l *logTarget) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		l.file.Close()
+		l.file = nil
+	}
+}
+
+// openLog makes the log that the command line asks for.
+func openLog(cfg *cli.Config) (zerolog.Logger, *logTarget, error) {
+	l := &logTarget{}
+	l.SetItems(cfg.Log.Items, cfg.Log.Trace)
+	err := l.SetFile(cfg.Log.File)
+	return zerolog.New(l).With().Timestamp().Logger(), l, err
 }

@@ -51,12 +51,12 @@ func run(argv []string) int {
 		system.PrintHelp(os.Stdout, rep, types, accelerators(), cpu.FlagNames(), cfg.Help)
 		return 0
 	}
-	log, closeLog, err := openLog(cfg)
+	log, target, err := openLog(cfg)
 	if err != nil {
 		rep.Error(cli.Loc{}, err)
 		return 1
 	}
-	defer closeLog()
+	defer target.close()
 	daemon, done, err := daemonize(cfg)
 	if err != nil {
 		rep.Error(cli.Loc{}, err)
@@ -85,7 +85,7 @@ func run(argv []string) int {
 	}
 	defer removePidfile()
 	vm, err := system.New(cfg, system.Env{
-		Types: types, Accelerators: accelerators(), Stdout: os.Stdout, Stderr: os.Stderr, Log: log,
+		Types: types, Accelerators: accelerators(), Stdout: os.Stdout, Stderr: os.Stderr, Log: log, LogControl: target,
 		Package: packageVersion(), Signals: signals,
 	})
 	if errors.Is(err, system.ErrHelp) {

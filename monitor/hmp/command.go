@@ -17,6 +17,8 @@ type Command struct {
 	Args string
 	// Params and Help are what help shows.
 	Params, Help string
+	// Detail is what help NAME prints; nil for a line of Params and Help.
+	Detail func() string
 	// Preconfig lets the command run before the machine is made.
 	Preconfig bool
 	// Run does the work. Its error is printed after "Error: ", with its hint.
@@ -188,6 +190,8 @@ func (c *Call) help(table []Command, words []string, at int) {
 	}
 	cmd := find(table, words[at])
 	switch {
+	case cmd != nil && cmd.Detail != nil:
+		c.Print(cmd.Detail())
 	case cmd == nil || !c.Shell.available(cmd):
 		c.Printf("unknown command: '%s'\n", strings.Join(words[:at+1], " "))
 	case cmd.Sub != nil:

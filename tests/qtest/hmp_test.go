@@ -142,6 +142,28 @@ func TestHMPRunState(t *testing.T) {
 	}
 }
 
+// The log begins, ends and moves while the VM runs.
+func TestHMPLog(t *testing.T) {
+	t.Parallel()
+	m := Start(t, "-M", "microvm")
+	file := filepath.Join(m.Dir, "log")
+	bad := filepath.Join(m.Dir, "missing", "log")
+	testHMP(t, m.QMP, [][2]string{
+		{"logfile " + bad, "Error opening logfile " + bad + ": No such file or directory\n"},
+		{"logfile " + file, ""},
+		{"logfile a%sb", "Bad logfile template: a%sb\n"},
+		{"log none", ""}, {"log guest_errors", ""},
+	})
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+	help := m.QMP.HMP("help log")
+	if !strings.HasPrefix(help, "Log items (comma separated):\nnone            remove all logs\nout_asm") ||
+		!strings.HasSuffix(help, "\nUse \"log trace:help\" to get a list of trace events.\n\n") || m.QMP.HMP("log nosuch") != help {
+		t.Errorf("help log: %s", help)
+	}
+}
+
 // What info lists of the machine is what QEMU lists, but for the firmware and
 // its helper, which are not here.
 func TestHMPDumps(t *testing.T) {

@@ -42,7 +42,7 @@ func TestRecordedSessions(t *testing.T) {
 	}
 	for _, d := range qmpDifferences {
 		if !used[d.request] {
-			t.Errorf("%s is not in the recording", d.request)
+			t.Errorf("%s (%s) is not in the recording", d.request, d.why)
 		}
 	}
 }
