@@ -170,6 +170,47 @@ func TestEventRateLimit(t *testing.T) {
 	m.QMP.WaitEvent("RTC_CHANGE")
 }
 
+// TestOutOfBandOvertakes: while an in-band command blocks, and others wait
+// behind it, those that are marked to run out of band are answered.
+func TestOutOfBandOvertakes(t *testing.T) {
+	t.Parallel()
+	m, path := server(t)
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := NewQMP(t, c)
+	q.ReadGreeting()
+	q.Must("qmp_capabilities", map[string]any{"enable": []string{"oob"}}, nil)
+	// It waits for a client of the new chardev.
+	q.Send(`{"execute":"chardev-add","id":"blocks","arguments":{"id":"s","backend":{"type":"socket","data":` +
+		`{"addr":{"type":"unix","data":{"path":"` + m.Dir + `/s"}},"server":true,"wait":true}}}}`)
+	for i := range 6 {
+		q.Send(fmt.Sprintf(`{"execute":"query-name","id":%d}`, i))
+	}
+	for i := range 3 {
+		q.Send(fmt.Sprintf(`{"exec-oob":"query-yank","id":"oob%d"}`, i))
+		if r := q.Next(); string(r.ID) != fmt.Sprintf(`"oob%d"`, i) || r.Error != nil {
+			t.Fatalf("%+v, want the answer to oob%d", r, i)
+		}
+	}
+	q.Send(`{"exec-oob":"query-status","id":"no"}`)
+	if r := q.Next(); r.Error == nil || r.Error.Desc != "The command query-status does not support OOB" {
+		t.Errorf("%+v", r)
+	}
+	var peer net.Conn
+	m.Eventually("the chardev's socket", func() bool {
+		peer, err = net.Dial("unix", m.Dir+"/s")
+		return err == nil
+	})
+	defer peer.Close()
+	for _, id := range []string{`"blocks"`, "0", "1", "2", "3", "4", "5"} {
+		if r := q.Next(); string(r.ID) != id || r.Error != nil {
+			t.Fatalf("%+v, want the answer to %s", r, id)
+		}
+	}
+}
+
 // TestPrettyMonitor: -mon pretty=on indents what is sent by four spaces.
 func TestPrettyMonitor(t *testing.T) {
 	t.Parallel()
