@@ -159,7 +159,7 @@ func (v *VM) queryStats(a StatsFilter) ([]StatsResult, error) {
 				return err
 			}
 			r := StatsResult{Provider: "kvm", QOMPath: optional(src.path), Stats: []Stats{}}
-			for _, s := range stats {
+			for _, s := range slices.Backward(stats) { // as QEMU lists them
 				if names == nil || slices.Contains(names, s.Name) {
 					r.Stats = append(r.Stats, Stats{s.Name, statValue(s)})
 				}
@@ -189,7 +189,7 @@ func statValue(s accel.Stat) StatsValue {
 func schemaOf(target statsTarget, stats []accel.Stat) StatsSchema {
 	out := StatsSchema{Provider: "kvm", Target: target, Stats: []StatsSchemaValue{}}
 	types, units := statsType("").QAPIEnum(), statsUnit("").QAPIEnum()
-	for _, s := range stats {
+	for _, s := range slices.Backward(stats) {
 		e := StatsSchemaValue{Name: s.Name, Type: statsType(types[s.Kind]), Exponent: s.Exponent}
 		if s.Unit != accel.UnitNone {
 			e.Unit = ptr(statsUnit(units[s.Unit-1]))
