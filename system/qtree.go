@@ -61,8 +61,9 @@ func printDevice(w io.Writer, d qdev.Device, indent int) {
 // one order and its hash table of properties in another, and aliases of a
 // part's properties are in the latter only.
 var treeProperties = map[string][]string{
-	"isa-serial":  {"index", "iobase", "irq"},
-	"virtio-mmio": {"format_transport_address", "force-legacy", "ioeventfd"},
+	"isa-serial":        {"index", "iobase", "irq"},
+	"vhost-vdpa-device": {"vhostdev", "queue-size"}, // the boot index is the instance's
+	"virtio-mmio":       {"format_transport_address", "force-legacy", "ioeventfd"},
 }
 
 // inTree lists the properties of a type itself as the tree shows them.
@@ -79,7 +80,7 @@ func inTree(t *qom.Type) []*qom.Property {
 }
 
 func printProperty(w io.Writer, d qdev.Device, p *qom.Property, indent int) {
-	if p.Get == nil || p.Set == nil {
+	if p.Get == nil || p.Set == nil || strings.HasPrefix(p.Type, "link<") {
 		return
 	}
 	val, err := p.Get(d)

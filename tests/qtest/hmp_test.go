@@ -168,16 +168,23 @@ func TestHMPLog(t *testing.T) {
 // its helper, which are not here.
 func TestHMPDumps(t *testing.T) {
 	t.Parallel()
-	for _, machine := range []string{"microvm", "none"} {
-		m := Start(t, "-M", machine, "-nodefaults")
-		for _, topic := range []string{"mtree", "mtree -f", "qom-tree", "memdev", "memory_size_summary", "cpus"} {
-			name := strings.NewReplacer(" -", "-").Replace(topic)
-			want, err := os.ReadFile(filepath.Join("testdata", "hmp", machine+"."+name+".txt"))
+	general := []string{"mtree", "mtree -f", "qom-tree", "memdev", "memory_size_summary", "cpus"}
+	for _, c := range []struct {
+		name, args string
+		topics     []string
+	}{
+		{"microvm", "-M microvm", general},
+		{"none", "-M none", general},
+		{"microvm-rng", "-M microvm -device virtio-rng-device,id=rng0", []string{"qtree"}},
+	} {
+		m := Start(t, append(strings.Fields(c.args), "-nodefaults")...)
+		for _, topic := range c.topics {
+			file := strings.ReplaceAll(topic, " ", "")
+			want, err := os.ReadFile(filepath.Join("testdata", "hmp", c.name+"."+file+".txt"))
 			if err != nil {
 				t.Fatal(err)
 			}
-			have := m.QMP.HMP("info " + topic)
-			equal(t, machine+": info "+topic, common(have), common(string(want)))
+			equal(t, c.name+": info "+topic, common(m.QMP.HMP("info "+topic)), common(string(want)))
 		}
 		m.Quit()
 	}
