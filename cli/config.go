@@ -10,6 +10,8 @@ type Config struct {
 	// Messages are the warnings (and non-fatal errors) to be printed before
 	// anything else happens, even if Parse returned an error.
 	Messages []Message
+	// Output is to be printed to standard output.
+	Output string
 	// Help lists the requests for help that end the program; see [HelpRequest].
 	Help []HelpRequest
 
@@ -72,6 +74,7 @@ type Config struct {
 	NoUserConfig bool
 	Nographic    bool
 	Display      string // "none", or "" if there was no -display
+	OpenGL       bool   // -display gl=, which nothing here has
 	VGA          string // argument of -vga, which HasVGA says was there
 	HasVGA       bool
 	Pidfile      string

@@ -27,6 +27,8 @@ func (p *parser) display(o Option) error {
 		return err
 	}
 	p.cfg.Display = v["type"].(string)
+	gl, given := v["gl"].(string)
+	p.cfg.OpenGL = given && gl != "off"
 	return nil
 }
 

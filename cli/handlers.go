@@ -242,9 +242,6 @@ func (p *parser) compatChardev(label, filename string) error {
 	if _, err := p.group(&chardevSpec).create(p.loc, label, true); err != nil {
 		text, ok = err.Error(), false
 	} else {
-		for _, m := range ShortForms(filename) {
-			p.warn(m.Text, m.Hint)
-		}
 		if p.env.CheckFilename != nil {
 			text, ok = p.env.CheckFilename(filename, true)
 		}

@@ -70,7 +70,8 @@ func (p *parser) rotate(o Option) error {
 func (p *parser) echr(o Option) error {
 	n := scanUint(o.Arg, 0)
 	if !n.ok {
-		return &Error{Stdout: "Bad argument to echr\n", Code: 1}
+		p.cfg.Output += "Bad argument to echr\n"
+		return nil
 	}
 	p.cfg.EscapeChar = byte(n.value)
 	return nil

@@ -312,26 +312,13 @@ func TestDefaultDevices(t *testing.T) {
 	}
 }
 
-// TestShortForms: the compatibility syntax has short forms too.
-func TestShortForms(t *testing.T) {
-	for name, want := range map[string][]string{
-		"unix:/x,server,nowait":   {"server", "nowait"},
-		"unix:/x,server=on":       nil,
-		"tcp::4444,server,nowait": {"server", "nowait"},
-		"mon:telnet:h:1,nodelay":  {"nodelay"},
-		"unix:/x,bogus,server":    {"bogus"},
-		"unix:/x,help":            nil,
-		"stdio":                   nil, "file:a,b": nil, "tcp:": nil, "": nil,
-	} {
-		var have []string
-		for _, m := range ShortForms(name) {
-			have = append(have, strings.Split(m.Text, "'")[1])
-		}
-		if !slices.Equal(have, want) {
-			t.Errorf("%s: %q, want %q", name, have, want)
-		}
+// TestNoShortFormWarning: in the older syntax of chardevs QEMU says nothing of
+// short-form booleans, as it does in -chardev.
+func TestNoShortFormWarning(t *testing.T) {
+	if c := mustParse(t, "-monitor", "unix:/x,server,nowait"); len(c.Messages) != 0 {
+		t.Errorf("%+v", c.Messages)
 	}
-	if c := mustParse(t, "-monitor", "unix:/x,server,nowait"); len(c.Messages) != 2 || c.Messages[0].Loc.CmdLine != "-monitor unix:/x,server,nowait" {
+	if c := mustParse(t, "-chardev", "socket,id=c,path=/x,server,nowait"); len(c.Messages) != 2 {
 		t.Errorf("%+v", c.Messages)
 	}
 }

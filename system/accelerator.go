@@ -19,7 +19,7 @@ func (v *VM) createAccelerator() error {
 	for _, name := range unknown {
 		v.report("invalid accelerator " + name)
 	}
-	failed := false
+	failed := len(unknown) > 0
 	for _, o := range list {
 		a := v.accelerator(o.Name)
 		if a == nil {
@@ -54,7 +54,7 @@ func (v *VM) createAccelerator() error {
 		}
 		return err
 	}
-	if len(list) == 0 {
+	if len(list) == 0 && !failed {
 		return fmt.Errorf("no accelerator found")
 	}
 	return errQuiet

@@ -161,7 +161,6 @@ func (v *VM) legacyChardev(s cli.SerialOpt, id, what string) (string, error) {
 	}
 	cfg, err := chardev.ParseMuxFilename(s.Filename)
 	var syntax *chardev.SyntaxError
-	v.rep.Flush(locate(cli.ShortForms(s.Filename), s.Loc))
 	if err == nil {
 		err = v.addChardev(id, cfg)
 	}
@@ -177,14 +176,6 @@ func (v *VM) legacyChardev(s cli.SerialOpt, id, what string) (string, error) {
 		return "", fail()
 	}
 	return id, nil
-}
-
-// locate gives messages a place.
-func locate(ms []cli.Message, loc cli.Loc) []cli.Message {
-	for i := range ms {
-		ms[i].Loc = loc
-	}
-	return ms
 }
 
 // messageWriter prints a chardev's messages as lines of the program, with the

@@ -8,7 +8,6 @@ import (
 
 	"github.com/gqemu/gqemu/accel/qtest"
 	"github.com/gqemu/gqemu/chardev"
-	"github.com/gqemu/gqemu/cli"
 )
 
 // createQtest serves the qtest protocol on the chardev of -qtest.
@@ -16,7 +15,6 @@ func (v *VM) createQtest() error {
 	if v.cfg.Qtest == "" {
 		return nil
 	}
-	v.rep.Flush(cli.ShortForms(v.cfg.Qtest))
 	failed := fmt.Errorf("Failed to initialize device for qtest: \"%s\"", v.cfg.Qtest)
 	cfg, err := chardev.ParseFilename(v.cfg.Qtest)
 	var syntax *chardev.SyntaxError

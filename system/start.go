@@ -159,6 +159,9 @@ func (v *VM) createMachine() error {
 	if err := v.cfg.DefaultDevices(cli.MachineDefaults{NoSerial: v.class.NoSerial, NoParallel: true}); err != nil {
 		return err
 	}
+	if v.cfg.OpenGL {
+		return errors.New("OpenGL support is disabled")
+	}
 	return v.checkVGA()
 }
 
@@ -230,6 +233,9 @@ func (v *VM) setMachineProperties() error {
 				return err
 			}
 			common.MemorySize, common.MaxMemory, common.MemorySlots = mem.Size, mem.MaxSize, mem.Slots
+		case "memory-encryption":
+			// No object is one.
+			return fmt.Errorf("No such memory encryption object '%v'", val)
 		default:
 			if err := qom.Set(v.machine, name, qom.Keyval(val)); err != nil {
 				return err

@@ -10,6 +10,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"syscall"
@@ -39,6 +40,7 @@ func run(argv []string) int {
 	rep := cfg.Reporter(os.Stderr)
 	if !isDaemon() {
 		rep.Flush(cfg.Messages)
+		fmt.Print(cfg.Output)
 	}
 	if err != nil {
 		return rep.Fail(err, os.Stdout)

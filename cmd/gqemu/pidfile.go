@@ -21,7 +21,7 @@ func writePidfile(path string) (remove func(), err error) {
 	}
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return fail("Cannot open pid file", err)
+		return fail("Could not create '"+path+"'", err)
 	}
 	lock := unix.Flock_t{Type: unix.F_WRLCK}
 	if err := unix.FcntlFlock(f.Fd(), unix.F_SETLK, &lock); err != nil {
