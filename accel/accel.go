@@ -60,9 +60,9 @@ type Interrupts interface {
 	// SetPinRoutes replaces the routes of the named pins in one step.
 	// Only with IRQChipSplit; elsewhere it does nothing.
 	SetPinRoutes(routes []PinRoute) error
-	// SetExtINT tells that the emulated PIC's output changed. The boot
-	// CPU will call ack, with the VM lock held, for the vector once it can
-	// take it. Not with IRQChipOn.
+	// SetExtINT tells that the emulated PIC's output changed. The boot CPU,
+	// or with IRQChipOff one whose LINT0 lets it, will call ack, with the VM
+	// lock held, for the vector once it can take it. Not with IRQChipOn.
 	SetExtINT(level bool, ack func() uint8)
 }
 
@@ -89,6 +89,9 @@ type CPUConfig struct {
 	// X2APIC lets the local APIC start from the x2APIC capable state that
 	// CPUID advertises.
 	X2APIC bool
+	// APIC is the vCPU's local APIC with IRQChipOff, where code runs; nil
+	// elsewhere.
+	APIC LocalAPIC
 }
 
 // BootMode is the processor mode in which a boot CPU enters the kernel.

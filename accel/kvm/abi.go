@@ -76,6 +76,7 @@ const (
 	capMPState           capability = 14
 	capCoalescedMMIO     capability = 15
 	capDestroyRegion     capability = 21
+	capUserNMI           capability = 22
 	capIRQRouting        capability = 25
 	capJoinRegions       capability = 30
 	capMCE               capability = 31
@@ -107,6 +108,7 @@ const (
 	exitUnknown       = 0
 	exitException     = 1
 	exitIO            = 2
+	exitHLT           = 5
 	exitMMIO          = 6
 	exitIRQWindowOpen = 7
 	exitShutdown      = 8

@@ -61,6 +61,8 @@ func checkExtension(fd int, c capability) int {
 func (c *caps) read(dev int, chip accel.IRQChip) error {
 	needs := required
 	switch chip {
+	case accel.IRQChipOff:
+		needs = append(needs[:len(needs):len(needs)], need{capUserNMI, "KVM_CAP_USER_NMI"})
 	case accel.IRQChipSplit:
 		needs = append(needs[:len(needs):len(needs)], need{capSplitIRQChip, "KVM_CAP_SPLIT_IRQCHIP"})
 	case accel.IRQChipOn:

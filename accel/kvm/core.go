@@ -41,8 +41,13 @@ func (v *VCPU) PC() (uint64, error) {
 	return c.RIP, err
 }
 
-// InjectNMI queues a non-maskable interrupt. Only while paused.
+// InjectNMI queues a non-maskable interrupt. Only while paused. A local APIC in
+// this process passes it on if the guest has set up LINT1 for it.
 func (v *VCPU) InjectNMI() error {
+	if v.cfg.APIC != nil {
+		v.cfg.APIC.PulseLINT1()
+		return nil
+	}
 	v.runMu.Lock()
 	defer v.runMu.Unlock()
 	if v.fd < 0 {

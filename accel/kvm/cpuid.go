@@ -16,6 +16,7 @@ import (
 const (
 	leafFeatures = 1
 	leafPMU      = 0xa
+	leafKVM      = 0x40000001
 
 	ecxX2APIC      = 1 << 21
 	ecxTSCDeadline = 1 << 24
@@ -26,8 +27,13 @@ const (
 	edxMCA  = 1 << 14
 )
 
+// kernelAPICFeatures are the bits of KVM's leaf that need its local APIC: page
+// fault notifications, EOI without an exit, halting in spin locks, IPIs by
+// hypercall.
+const kernelAPICFeatures = 1<<4 | 1<<6 | 1<<7 | 1<<10 | 1<<11 | 1<<14
+
 // SupportedCPUID is all that this kernel and the host's processors give a
-// guest, including what the in-kernel local APIC adds (x2APIC, TSC deadline)
+// guest, including what an in-kernel local APIC adds (x2APIC, TSC deadline)
 // and KVM's own leaves from 0x40000000 on. Leaves that describe a certain
 // processor (APIC ids, topology, caches) hold the host's values: whoever
 // makes a CPUConfig replaces them.
@@ -35,7 +41,7 @@ func (vm *VM) SupportedCPUID() []accel.CPUID { return slices.Clone(vm.cpuid) }
 
 // supportedCPUID reads the table and adds what KVM_GET_SUPPORTED_CPUID
 // leaves to capabilities.
-func supportedCPUID(dev int, tscDeadline bool) ([]accel.CPUID, error) {
+func supportedCPUID(dev int, chip accel.IRQChip, tscDeadline bool) ([]accel.CPUID, error) {
 	size := int(sys.Sizeof[cpuidEntry]())
 	for n := 64; ; n *= 2 {
 		buf := make([]byte, 8+n*size)
@@ -59,14 +65,26 @@ func supportedCPUID(dev int, tscDeadline bool) ([]accel.CPUID, error) {
 				Function: e.function, Index: e.index, Flags: e.flags,
 				EAX: e.eax, EBX: e.ebx, ECX: e.ecx, EDX: e.edx,
 			}
-			if e.function == leafFeatures {
-				list[i].ECX |= ecxX2APIC | ecxHypervisor
-				if tscDeadline {
-					list[i].ECX |= ecxTSCDeadline
-				}
-			}
+			fitAPIC(&list[i], chip, tscDeadline)
 		}
 		return list, nil
+	}
+}
+
+// fitAPIC makes a leaf say what the local APIC can do, which KVM does not know.
+func fitAPIC(c *accel.CPUID, chip accel.IRQChip, tscDeadline bool) {
+	switch {
+	case c.Function == leafKVM && chip == accel.IRQChipOff:
+		c.EAX &^= kernelAPICFeatures
+	case c.Function == leafFeatures:
+		c.ECX |= ecxHypervisor
+		c.ECX &^= ecxX2APIC | ecxTSCDeadline
+		if chip != accel.IRQChipOff {
+			c.ECX |= ecxX2APIC
+			if tscDeadline {
+				c.ECX |= ecxTSCDeadline
+			}
+		}
 	}
 }
 

@@ -46,6 +46,10 @@ func (v *VCPU) state() (*state, error) {
 	if err := v.getFPU(&st.fpu); err != nil {
 		return nil, err
 	}
+	if v.cfg.APIC != nil {
+		st.mp = v.mpState()
+		return st, nil
+	}
 	return st, set(v, "KVM_GET_MP_STATE", kvmGetMPState, &st.mp)
 }
 

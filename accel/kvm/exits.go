@@ -24,9 +24,18 @@ func (v *VCPU) handle() {
 			v.fail("KVM: malformed memory access\n")
 			return
 		}
-		h.MMIO(addr, data, write)
+		if !v.accessAPIC(addr, data, write) {
+			h.MMIO(addr, data, write)
+		}
 	case exitIOAPICEOI:
 		h.EOI(run.eoiVector())
+	case exitHLT:
+		if v.cfg.APIC == nil {
+			// It stays in the kernel with its local APIC.
+			v.fail("KVM: unexpected halt\n")
+			return
+		}
+		v.halted = true
 	case exitIntr, exitIRQWindowOpen, exitSetTPR:
 		// The loop looks for what is to be done.
 	case exitShutdown:
@@ -43,8 +52,7 @@ func (v *VCPU) handle() {
 	case exitUnknown:
 		v.fail(fmt.Sprintf("KVM: unknown exit, hardware reason %x\n", run.hardware()))
 	default:
-		// HLT stays in the kernel with its local APIC, and the other
-		// reasons belong to features that are not switched on.
+		// The other reasons belong to features that are not switched on.
 		v.fail(fmt.Sprintf("KVM: unknown exit reason %d\n", reason))
 	}
 }

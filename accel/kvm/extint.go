@@ -3,6 +3,7 @@ package kvm
 import (
 	"sync/atomic"
 
+	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/internal/sys"
 )
 
@@ -14,6 +15,12 @@ type extint struct {
 
 // SetExtINT tells that the PIC's output changed.
 func (vm *VM) SetExtINT(level bool, ack func() uint8) {
+	if vm.opts.IRQChip == accel.IRQChipOff {
+		if vm.apics != nil {
+			vm.apics.SetExtINT(level, ack)
+		}
+		return
+	}
 	vm.extint.ack = ack
 	if vm.extint.level.Swap(level) == level || !level {
 		return

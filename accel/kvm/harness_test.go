@@ -62,6 +62,8 @@ type machine struct {
 	root  *memory.Region
 	ports *memory.Region
 	ram   *memory.RAM
+
+	apics *apics // with IRQChipOff
 }
 
 const ramSize = 1 << 20
@@ -83,6 +85,9 @@ func newMachine(t testing.TB, chip accel.IRQChip) *machine {
 		t.Fatal(err)
 	}
 	m.vm = vm
+	if chip == accel.IRQChipOff {
+		m.apics = newAPICs(m)
+	}
 	m.root = memory.NewContainer("memory", memory.MaxSize)
 	m.ports = memory.NewContainer("io", 0x10000)
 	space := m.mem.NewSpace("memory", m.root, 0)
@@ -110,7 +115,11 @@ func (m *machine) check(err error) {
 
 func (m *machine) cpu(index int) *VCPU {
 	m.t.Helper()
-	v, err := m.vm.NewVCPU(accel.CPUConfig{Index: index, APICID: uint32(index), CPUID: m.vm.SupportedCPUID()})
+	c := accel.CPUConfig{Index: index, APICID: uint32(index), CPUID: m.vm.SupportedCPUID()}
+	if m.apics != nil {
+		c.APIC = m.apics.add(index)
+	}
+	v, err := m.vm.NewVCPU(c)
 	m.check(err)
 	return v.(*VCPU)
 }

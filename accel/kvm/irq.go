@@ -15,6 +15,9 @@ import (
 const ioapicPins = 24
 
 func (vm *VM) initIRQChip() error {
+	if vm.opts.IRQChip == accel.IRQChipOff {
+		return nil
+	}
 	if vm.opts.IRQChip == accel.IRQChipSplit {
 		c := enableCap{cap: uint32(capSplitIRQChip)}
 		c.args[0] = uint64(vm.opts.Pins)
@@ -59,6 +62,12 @@ func (vm *VM) SetLine(gsi int, level bool) error {
 // SendMSI delivers a message to the local APICs at once. A message that the
 // guest's APICs do not take is no error. May be called from any goroutine.
 func (vm *VM) SendMSI(m accel.MSI) error {
+	if vm.opts.IRQChip == accel.IRQChipOff {
+		if vm.apics != nil {
+			vm.apics.SendMSI(m)
+		}
+		return nil
+	}
 	k := msi{addrLo: uint32(m.Addr), addrHi: uint32(m.Addr >> 32), data: m.Data}
 	_, err := ioctl(vm, "KVM_SIGNAL_MSI", kvmSignalMSI, &k)
 	// KVM answers EPERM (a plain -1 in its code) where no APIC is

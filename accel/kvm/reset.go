@@ -104,14 +104,14 @@ func (v *VCPU) reset() error {
 	if err := set(v, "KVM_SET_DEBUGREGS", kvmSetDebugRegs, &d); err != nil {
 		return err
 	}
-	if err := v.resetLAPIC(boot); err != nil {
+	if err := v.clearEvents(); err != nil {
 		return err
 	}
-	e := vcpuEvents{flags: eventsNMIPending | eventsSIPI | eventsShadow}
-	if v.vm.caps.smm {
-		e.flags |= eventsSMM
+	if v.cfg.APIC != nil {
+		v.resetAPIC(boot)
+		return nil
 	}
-	if err := set(v, "KVM_SET_VCPU_EVENTS", kvmSetVCPUEvents, &e); err != nil {
+	if err := v.resetLAPIC(boot); err != nil {
 		return err
 	}
 	state := uint32(mpUninitialized)
@@ -119,6 +119,15 @@ func (v *VCPU) reset() error {
 		state = mpRunnable
 	}
 	return set(v, "KVM_SET_MP_STATE", kvmSetMPState, &state)
+}
+
+// clearEvents forgets pending interrupts and exceptions.
+func (v *VCPU) clearEvents() error {
+	e := vcpuEvents{flags: eventsNMIPending | eventsSIPI | eventsShadow}
+	if v.vm.caps.smm {
+		e.flags |= eventsSMM
+	}
+	return set(v, "KVM_SET_VCPU_EVENTS", kvmSetVCPUEvents, &e)
 }
 
 // set makes a vCPU ioctl on a structure; runMu is held.

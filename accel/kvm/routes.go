@@ -137,6 +137,9 @@ func firstError(a, b error) error {
 // AddMSIRoute finds a free interrupt number for a device's message, to be
 // used with AddIRQFD.
 func (vm *VM) AddMSIRoute(m accel.MSI) (gsi int, err error) {
+	if vm.opts.IRQChip == accel.IRQChipOff {
+		return 0, fmt.Errorf("kvm: no interrupt routes with kernel-irqchip=off")
+	}
 	r := vm.routes
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -194,6 +197,9 @@ func (vm *VM) AddIRQFD(gsi, fd int) error {
 	r := vm.routes
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if vm.opts.IRQChip == accel.IRQChipOff {
+		return fmt.Errorf("kvm: no irqfd for interrupt %d with kernel-irqchip=off", gsi)
+	}
 	if gsi < 0 || gsi >= maxGSI {
 		return fmt.Errorf("kvm: no interrupt number %d", gsi)
 	}

@@ -15,6 +15,9 @@ type runPage []byte
 const (
 	runExitReason = 8
 	runReady      = 12 // ready_for_interrupt_injection
+	runIF         = 13 // if_flag
+	runCR8        = 16
+	runAPICBase   = 24
 	runUnion      = 32
 )
 
@@ -32,6 +35,10 @@ func (r runPage) clear(bit uint32) { atomic.AndUint32(r.first(), ^bit) }
 
 func (r runPage) exitReason() uint32 { return r.u32(runExitReason) }
 func (r runPage) readyForINTR() bool { return r[runReady] != 0 }
+func (r runPage) ifFlag() bool       { return r[runIF] != 0 }
+func (r runPage) cr8() uint64        { return r.u64(runCR8) }
+func (r runPage) setCR8(v uint64)    { binary.LittleEndian.PutUint64(r[runCR8:], v) }
+func (r runPage) apicBase() uint64   { return r.u64(runAPICBase) }
 func (r runPage) u32(off int) uint32 { return binary.LittleEndian.Uint32(r[off:]) }
 func (r runPage) u64(off int) uint64 { return binary.LittleEndian.Uint64(r[off:]) }
 func (r runPage) port() uint16       { return binary.LittleEndian.Uint16(r[runUnion+2:]) }

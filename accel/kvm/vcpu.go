@@ -32,6 +32,8 @@ type VCPU struct {
 	// inRun is set while the thread is in KVM_RUN, or about to be.
 	inRun atomic.Bool
 
+	apicState // with IRQChipOff
+
 	// Guarded by vm.mu.
 	parked  bool // waits for Resume
 	waiting bool // is in WaitPaused, in a handler
@@ -62,10 +64,15 @@ func (vm *VM) NewVCPU(cfg accel.CPUConfig) (accel.VCPU, error) {
 		return nil, fmt.Errorf("kvm: vCPU %d made as number %d", cfg.Index, n)
 	case n >= vm.caps.maxVCPUs:
 		return nil, fmt.Errorf("kvm: the kernel allows no more than %d vCPUs", vm.caps.maxVCPUs)
+	case vm.opts.IRQChip == accel.IRQChipOff && cfg.APIC == nil:
+		return nil, fmt.Errorf("kvm: vCPU %d has no local APIC", cfg.Index)
 	case cfg.APICID > maxAPICID:
 		return nil, fmt.Errorf("kvm: vCPU %d: APIC id %d is above %d", cfg.Index, cfg.APICID, maxAPICID)
 	}
 	v := &VCPU{vm: vm, cfg: cfg, fd: -1, parked: true}
+	if cfg.APIC != nil {
+		v.wake = make(chan struct{}, 1)
+	}
 	if err := v.create(); err != nil {
 		_ = v.release() // the error that matters is at hand
 		return nil, err
@@ -83,6 +90,9 @@ func (vm *VM) NewVCPU(cfg accel.CPUConfig) (accel.VCPU, error) {
 	started := make(chan struct{})
 	go v.loop(started)
 	<-started
+	if cfg.APIC != nil {
+		cfg.APIC.Attach(v.kick)
+	}
 	return v, nil
 }
 
@@ -149,6 +159,7 @@ func (v *VCPU) kick() {
 		return
 	}
 	v.run.set(immediateExit)
+	v.wakeUp()
 	if !v.inRun.Load() {
 		return // it will meet immediate_exit
 	}
@@ -171,18 +182,24 @@ func (v *VCPU) loop(started chan<- struct{}) {
 	v.tid = tid
 	v.tidMu.Unlock()
 	close(started)
-	for {
+	for fresh := true; ; fresh = false {
 		// From here on a kick counts; so first clear, then look.
 		v.run.clear(immediateExit)
 		todo := enterGuest
-		if v.vm.attn.Load() || v.stopped.Load() {
+		// The vCPU counts as parked until it has been there once.
+		if fresh || v.vm.attn.Load() || v.stopped.Load() {
 			if todo = v.service(); todo == end {
 				break
 			}
 		}
-		if v.cfg.Index == 0 && todo == enterGuest {
-			if err := v.offerExtINT(); err != nil {
+		if todo == enterGuest {
+			enter, err := v.offerInterrupts()
+			if err != nil {
 				v.fail("error: kvm interrupt failed " + errno.Text(err) + "\n")
+				continue
+			}
+			if !enter {
+				<-v.wake
 				continue
 			}
 		}
@@ -204,13 +221,30 @@ func (v *VCPU) loop(started chan<- struct{}) {
 	v.tidMu.Unlock()
 }
 
+// offerInterrupts hands the guest the interrupts that it can take now, and
+// tells whether the vCPU is to enter the guest or to wait for a kick.
+func (v *VCPU) offerInterrupts() (enter bool, err error) {
+	switch {
+	case v.cfg.APIC != nil:
+		return v.attendAPIC()
+	case v.cfg.Index == 0:
+		return true, v.offerExtINT()
+	default:
+		return true, nil
+	}
+}
+
 // enter makes one KVM_RUN.
 func (v *VCPU) enter() error {
 	v.runMu.Lock()
-	defer v.runMu.Unlock()
+	v.beforeRun()
 	v.inRun.Store(true)
 	_, err := sys.Ioctl(v.fd, kvmRun, 0)
 	v.inRun.Store(false)
 	v.pending.Store(err == nil)
+	v.runMu.Unlock()
+	if err == nil || err == unix.EINTR || err == unix.EAGAIN {
+		v.afterRun()
+	}
 	return err
 }

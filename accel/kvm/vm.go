@@ -20,8 +20,8 @@ import (
 type Options struct {
 	// Device is the KVM device; empty means /dev/kvm.
 	Device string
-	// IRQChip is where the interrupt controllers are. IRQChipOff is
-	// refused: it needs a local APIC in this process.
+	// IRQChip is where the interrupt controllers are. With IRQChipOff
+	// ConnectAPICs comes before the first vCPU, and each has its own APIC.
 	IRQChip accel.IRQChip
 	// Pins is the number of IOAPIC pins emulated here, with IRQChipSplit. GSI n
 	// is pin n for n below Pins. 1 to MaxPins.
@@ -56,6 +56,7 @@ type VM struct {
 	ports  *ports
 	routes *routes
 	extint extint
+	apics  accel.APICBus // with IRQChipOff; set before the first vCPU
 
 	// life is held for reading by those who use fd, for writing by Close.
 	life sync.RWMutex
@@ -80,18 +81,13 @@ var _ accel.VM = (*VM)(nil)
 
 // New makes a VM without memory or vCPUs, paused. h is called from the
 // vCPUs' goroutines; lock is the VM lock, taken only around the ack function
-// of SetExtINT. The error is an *accel.InitError with QEMU's texts.
+// of SetExtINT and, with IRQChipOff, around what a vCPU does to its APIC. The error is an *accel.InitError with QEMU's texts.
 func New(opts Options, h accel.Handler, lock sync.Locker, log zerolog.Logger) (*VM, error) {
 	if opts.Device == "" {
 		opts.Device = "/dev/kvm"
 	}
-	switch opts.IRQChip {
-	case accel.IRQChipOff:
-		return nil, initFailed(unix.EINVAL, "KVM: kernel-irqchip=off is not supported")
-	case accel.IRQChipSplit:
-		if opts.Pins < 1 || opts.Pins > MaxPins {
-			return nil, initFailed(unix.EINVAL, "KVM: %d IOAPIC pins, must be 1 to %d", opts.Pins, MaxPins)
-		}
+	if opts.IRQChip == accel.IRQChipSplit && (opts.Pins < 1 || opts.Pins > MaxPins) {
+		return nil, initFailed(unix.EINVAL, "KVM: %d IOAPIC pins, must be 1 to %d", opts.Pins, MaxPins)
 	}
 	dev, err := unix.Open(opts.Device, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -141,7 +137,7 @@ func (vm *VM) init() error {
 	if vm.msrs, err = msrIndexList(vm.dev); err != nil {
 		return initFailed(err, "ioctl(KVM_GET_MSR_INDEX_LIST) failed: %s", errno.Text(err))
 	}
-	if vm.cpuid, err = supportedCPUID(vm.dev, vm.caps.tscDeadline); err != nil {
+	if vm.cpuid, err = supportedCPUID(vm.dev, vm.opts.IRQChip, vm.caps.tscDeadline); err != nil {
 		return initFailed(err, "ioctl(KVM_GET_SUPPORTED_CPUID) failed: %s", errno.Text(err))
 	}
 	identity := uint64(identityMapAddr)

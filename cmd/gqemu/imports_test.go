@@ -32,7 +32,7 @@ var allowed = map[string]string{
 	"accel/qtest":      "accel chardev memory qdev qom",
 	"hw/machine":       "accel memory qdev qom",
 	"hw/i386/boot":     "internal/errno",
-	"hw/i386/cpu":      "accel hw/machine memory qdev qom",
+	"hw/i386/cpu":      "accel hw/intc hw/machine memory qdev qom",
 	"hw/i386":          "accel memory qdev qom hw/",
 	"hw/":              "accel chardev clock memory qdev qom internal/sys internal/errno hw/isa hw/virtio hw/virtio/",
 	"hw/vdpa/sim":      "hw/vdpa hw/virtio hw/virtio/vring memory qdev qom internal/sys internal/errno",

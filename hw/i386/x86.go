@@ -134,8 +134,14 @@ func (x *x86State) initCPUs(model machine.CPUModel) error {
 	if model.Name == "" {
 		model.Name = "qemu64"
 	}
+	var apics *intc.APICBus
+	if a, ok := x.board.Accel.(accel.APICHost); ok && x.irqchip == accel.IRQChipOff {
+		apics = intc.NewAPICBus()
+		apics.EOI = x.EOI
+		a.ConnectAPICs(apics)
+	}
 	for i := range x.board.SMP.CPUs {
-		c, err := cpu.New(x.host, x.board.Accel, model, x.board.SMP, i)
+		c, err := cpu.New(x.host, x.board.Accel, apics, model, x.board.SMP, i)
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,6 @@
 // Package intc holds the interrupt controllers of a PC that are emulated in
-// this process: the I/O APIC and the pair of 8259 PICs. The local APICs are
-// the accelerator's.
+// this process: the I/O APIC, the pair of 8259 PICs, and the local APICs, as
+// far as they are not the accelerator's.
 package intc
 
 import "github.com/gqemu/gqemu/qom"

@@ -11,6 +11,7 @@ import (
 	"fmt"
 
 	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/hw/intc"
 	"github.com/gqemu/gqemu/hw/machine"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
@@ -27,7 +28,8 @@ type CPU struct {
 	// node ids as -1 for those that are not set
 	socket, die, core, thread int32
 
-	accel accel.VM // nil on one that no machine has made
+	accel accel.VM      // nil on one that no machine has made
+	apics *intc.APICBus // nil where the local APICs are not here
 	topo  topology
 	index int
 	quiet bool // warnings are for another CPU to print
@@ -42,9 +44,11 @@ func (c *CPU) InitInstance() {
 const noAPICID = 0xffffffff
 
 // New makes and realizes the CPU of a number, 0 being the boot CPU, of the
-// machine's topology. Its object is /machine/unattached/device[N]. On failure
-// nothing is left but what the accelerator made.
-func New(h *qdev.Host, a accel.VM, m machine.CPUModel, smp machine.SMP, index int) (machine.CPU, error) {
+// machine's topology. apics is the bus of local APICs of this process, nil where
+// they are the accelerator's or no code runs. Its object is
+// /machine/unattached/device[N]. On failure nothing is left but what the
+// accelerator made.
+func New(h *qdev.Host, a accel.VM, apics *intc.APICBus, m machine.CPUModel, smp machine.SMP, index int) (machine.CPU, error) {
 	t := h.Types.Lookup(m.Name + typeSuffix)
 	if t == nil || t.Abstract || !t.IsA("x86_64-cpu") {
 		return machine.CPU{}, fmt.Errorf("unable to find CPU model '%s'", m.Name)
@@ -62,7 +66,7 @@ func New(h *qdev.Host, a accel.VM, m machine.CPUModel, smp machine.SMP, index in
 			return machine.CPU{}, err
 		}
 	}
-	c.accel, c.topo, c.index, c.quiet = a, newTopology(smp), index, index > 0
+	c.accel, c.apics, c.topo, c.index, c.quiet = a, apics, newTopology(smp), index, index > 0
 	at := c.topo.at(index)
 	c.apicID = c.topo.apicID(at)
 	c.socket, c.die, c.core, c.thread = int32(at.socket), int32(at.die), int32(at.core), int32(at.thread)
@@ -92,12 +96,14 @@ func (c *CPU) Realize(h *qdev.Host) error {
 	before := c.settings
 	c.settings, c.filtered = p.settings, p.filtered
 	c.Defer(func() { c.settings, c.filtered = before, features{} })
-	if err := c.addAPIC(h, kvm); err != nil {
+	apic, err := c.addAPIC(h)
+	if err != nil {
 		return err
 	}
 	c.vcpu, err = c.accel.NewVCPU(accel.CPUConfig{
 		Index: c.index, APICID: c.apicID, CPUID: p.leaves(c.topo, c.topo.at(c.index)),
 		X2APIC: p.features[w1ECX]&f1X2APIC != 0,
+		APIC:   apic,
 	})
 	return err
 }

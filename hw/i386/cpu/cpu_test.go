@@ -66,7 +66,7 @@ func makeCPUs(m *hwtest.Machine, vm accel.VM, cpu string, smp machine.SMP) (list
 	m.Do(func() {
 		for i := range smp.CPUs {
 			var c machine.CPU
-			if c, err = New(m.Host, vm, model, smp, i); err != nil {
+			if c, err = New(m.Host, vm, nil, model, smp, i); err != nil {
 				return
 			}
 			list = append(list, c)

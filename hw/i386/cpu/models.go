@@ -81,14 +81,16 @@ func models() []*model {
 }
 
 // kvmDefaults are the features that KVM adds to a builtin model or takes
-// away from it, unless the user has a say (as QEMU 8.2 does).
+// away from it, unless the user has a say (as QEMU 8.2 does). Those marked apic
+// come with a local APIC in the kernel only.
 var kvmDefaults = []struct {
-	name string
-	on   bool
+	name     string
+	on, apic bool
 }{
-	{"kvmclock", true}, {"kvm-nopiodelay", true}, {"kvm-asyncpf", true}, {"kvm-steal-time", true},
-	{"kvm-pv-eoi", true}, {"kvmclock-stable-bit", true}, {"x2apic", true}, {"kvm-msi-ext-dest-id", false},
-	{"acpi", false}, {"monitor", false}, {"svm", false},
+	{name: "kvmclock", on: true}, {name: "kvm-nopiodelay", on: true}, {name: "kvm-asyncpf", on: true, apic: true},
+	{name: "kvm-steal-time", on: true}, {name: "kvm-pv-eoi", on: true, apic: true},
+	{name: "kvmclock-stable-bit", on: true}, {name: "x2apic", on: true, apic: true}, {name: "kvm-msi-ext-dest-id"},
+	{name: "acpi"}, {name: "monitor"}, {name: "svm"},
 }
 
 // featureBits finds the bits of a property.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/gqemu/gqemu/hw/intc"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 )
@@ -30,7 +31,7 @@ func RegisterTypes(r *qom.Registry) {
 		}
 		r.Register(t)
 	}
-	registerAPIC(r)
+	intc.RegisterAPICs(r)
 }
 
 // property declares a property that can be set only before realize, and

@@ -103,9 +103,14 @@ func (p *processor) lacker() string {
 func (p *processor) takeHost() {
 	id := p.host.leaf(0, 0)
 	if p.model.builtin {
+		offered := p.host.features()
 		for _, d := range kvmDefaults {
 			b := featureBits[d.name]
 			mask := b.mask &^ p.user[b.word]
+			if d.apic {
+				// Nobody asked for it: no warning where it is missing.
+				mask &= offered[b.word]
+			}
 			if d.on {
 				p.features[b.word] |= mask
 			} else {
