@@ -23,7 +23,7 @@ func driveRNG(m *Machine, base uint64) (*VirtioMMIO, *Vring, *Alloc) {
 	if id := v.In(VDeviceID); id != 4 {
 		m.t.Fatalf("device id %d, want 4", id)
 	}
-	if !v.Init(^uint64(0)&^(1<<29)) {
+	if !v.Init(^uint64(0) &^ (1 << 29)) {
 		m.t.Fatal("the device refuses its own features")
 	}
 	a := &Alloc{Next: 1 << 20}
