@@ -25,7 +25,7 @@ type human struct {
 func (v *VM) newHuman() *human {
 	h := &human{v: v}
 	h.shell = hmp.Shell{
-		Commands: h.commands(), Register: h.register, Options: h.options,
+		Commands: h.commands(), Register: h.register, Options: h.options, Preconfig: v.preconfig,
 		History: func() []string { return h.history },
 	}
 	return h

@@ -30,7 +30,7 @@ func (h *human) topics() []hmp.Command {
 		{Name: "iothreads", Help: "show iothreads", Preconfig: true, Run: h.infoIOThreads},
 		{Name: "irq", Help: "show the interrupts statistics (if available)", Run: h.infoIRQ},
 		{Name: "jit", Help: "show dynamic compiler info"},
-		{Name: "kvm", Help: "show KVM information", Preconfig: true, Run: h.infoKVM},
+		{Name: "kvm", Help: "show KVM information", Run: h.infoKVM},
 		{Name: "lapic", Params: "[apic-id]",
 			Help: "show local apic state (apic-id: local apic to read, default is which of current CPU)"},
 		{Name: "mem", Help: "show the active virtual memory mappings"},

@@ -146,7 +146,7 @@ func (s *Shell) lookup(c *Call, p *scanner, start int, table []Command) *Command
 		return nil
 	}
 	if !s.available(cmd) {
-		c.Printf("Command '%s' not available with -preconfig until machine initialization has completed.\n", p.text[start:p.pos])
+		c.Printf("Command '%s' not available until machine initialization has completed.\n", p.text[start:p.pos])
 		return nil
 	}
 	p.space()

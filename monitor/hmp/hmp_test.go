@@ -181,8 +181,8 @@ func TestPreconfig(t *testing.T) {
 	s := testShell()
 	s.Preconfig = func() bool { return true }
 	for line, want := range map[string]string{
-		"c":        "Command 'c' not available with -preconfig until machine initialization has completed.\n",
-		"info kvm": "Command 'info kvm' not available with -preconfig until machine initialization has completed.\n",
+		"c":        "Command 'c' not available until machine initialization has completed.\n",
+		"info kvm": "Command 'info kvm' not available until machine initialization has completed.\n",
 		"help":     "help|? [cmd] -- show the help\ninfo [subcommand] -- show things\n",
 		"info":     "info mtree [-f] -- show memory tree\n",
 	} {
