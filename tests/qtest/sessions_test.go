@@ -208,7 +208,7 @@ func TestQueries(t *testing.T) {
 	}
 	var machines []map[string]any
 	q.Must("query-machines", nil, &machines)
-	if len(machines) != 2 {
+	if len(machines) != 3 {
 		t.Errorf("%v", machines)
 	}
 	var commands []struct{ Name string }
