@@ -127,7 +127,7 @@ func (s *session) Event(e chardev.Event) {
 		s.mu.Lock()
 		s.forgetClient()
 		if !s.closing {
-			s.open = true
+			s.setOpen(true)
 			s.out.put(item{data: greeting})
 		}
 		s.mu.Unlock()
@@ -145,9 +145,17 @@ func (s *session) Event(e chardev.Event) {
 	wake(s.wakeReader)
 }
 
+// setOpen notes whether there is a client. mu is held.
+func (s *session) setOpen(open bool) {
+	if s.open != open && s.set.cfg.Clients != nil {
+		s.set.cfg.Clients(open)
+	}
+	s.open = open
+}
+
 // forgetClient makes the session ready for another client. mu is held.
 func (s *session) forgetClient() {
-	s.open = false
+	s.setOpen(false)
 	s.gen++
 	s.state = protocol{}
 	closeFDs(s.in.fds)

@@ -45,6 +45,11 @@ type Config struct {
 	// there, or from f. Nil is real time.
 	AfterFunc func(d time.Duration, f func()) (stop func() bool)
 
+	// Clients is told when a QMP client has come (true) and gone. It is called
+	// with a lock of the monitor's held, so it must not call back. Nil ignores
+	// it.
+	Clients func(present bool)
+
 	// Log takes messages about clients and about mistakes in the program, one
 	// line without an end each. Nil drops them.
 	Log func(format string, args ...any)

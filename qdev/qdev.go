@@ -39,6 +39,9 @@ type Host struct {
 	// OpenFD opens a path below /dev/fdset for reading and writing, with
 	// QEMU's error texts. Nil where there are no fd sets.
 	OpenFD func(path string) (fd int, err error)
+	// ReleaseFD says that a descriptor of OpenFD's is about to be closed. Nil
+	// where there are no fd sets.
+	ReleaseFD func(fd int)
 	// Await lets a guest access wait for done without the VM lock, which is
 	// held again when it returns. It may return before done is closed, so
 	// that a vCPU that is asked to pause does so at once. Nil waits for

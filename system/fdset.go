@@ -26,6 +26,15 @@ func (v *VM) openFile(path string, flags int, perm uint32) (int, error) {
 // openFD opens a path below /dev/fdset for a device; see qdev.Host.
 func (v *VM) openFD(path string) (int, error) { return v.fdsets.Open(path, unix.O_RDWR) }
 
+// countClients keeps descriptor sets for clients as long as there is one.
+func (v *VM) countClients(present bool) {
+	if present {
+		v.fdsets.Connect()
+	} else {
+		v.fdsets.Disconnect()
+	}
+}
+
 // createFDSets puts what -add-fd names into sets. The descriptors themselves
 // are closed once all are duplicated, so that one may go into several sets.
 func (v *VM) createFDSets() error {

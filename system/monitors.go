@@ -25,6 +25,7 @@ func (v *VM) createMonitors() error {
 		Preconfig: v.preconfig,
 		AfterFunc: v.eventTimers(),
 		HMP:       func() monitor.Human { return v.newHuman() },
+		Clients:   v.countClients,
 		Log:       func(format string, args ...any) { v.env.Log.Debug().Msgf(format, args...) },
 	})
 	v.registerCommands()

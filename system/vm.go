@@ -235,7 +235,7 @@ func (v *VM) addMachine(t *qom.Type) error {
 	}
 	h := &qdev.Host{
 		Lock: v, Log: v.env.Log, Chardevs: v.chardevs, Report: v.report, Events: v, Run: &v.run, Await: v.await, Guest: v,
-		OpenFD: v.openFD, OnlyMigratable: v.cfg.OnlyMigratable,
+		OpenFD: v.openFD, ReleaseFD: v.fdsets.Release, OnlyMigratable: v.cfg.OnlyMigratable,
 		Boot: &qdev.BootOrder{}, Types: types, Root: v.root,
 		Map:    &memory.Map{},
 		System: memory.NewContainer("system", memory.MaxSize),

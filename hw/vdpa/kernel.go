@@ -13,9 +13,10 @@ import (
 
 // kernel is the Backend of a character device /dev/vhost-vdpa-N.
 type kernel struct {
-	fd     int
-	name   string
-	closed atomic.Bool
+	fd      int
+	name    string
+	closed  atomic.Bool
+	release func(fd int) // called before fd is closed; nil for nothing
 }
 
 // NewKernel makes a Backend of an open vhost-vdpa character device, which it
@@ -182,6 +183,9 @@ func (k *kernel) BatchEnd() error   { return k.send(VerbBatchEnd, "", iotlbMsg{o
 func (k *kernel) Close() error {
 	if k.closed.Swap(true) {
 		return nil
+	}
+	if k.release != nil {
+		k.release(k.fd)
 	}
 	return k.fail("close", -1, "", unix.Close(k.fd))
 }

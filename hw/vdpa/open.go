@@ -60,7 +60,11 @@ func Open(h *qdev.Host, vhostdev string) (Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewKernel(fd, vhostdev), nil
+	k := &kernel{fd: fd, name: vhostdev}
+	if strings.HasPrefix(vhostdev, fdsetPrefix) {
+		k.release = h.ReleaseFD
+	}
+	return k, nil
 }
 
 func openFD(h *qdev.Host, path string) (int, error) {

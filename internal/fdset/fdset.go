@@ -39,7 +39,29 @@ type Store struct {
 type set struct {
 	id   int64
 	fds  []*member // newest first
-	dups []int     // what Open made and Release has not been told of
+	dups []dup     // what Open made and is still open, as far as is known
+}
+
+// dup is a descriptor that Open made. Not all who close one tell Release, so
+// that it is known by its file, too.
+type dup struct {
+	fd       int
+	dev, ino uint64
+}
+
+// identify makes the dup of an open descriptor.
+func identify(fd int) dup {
+	var st unix.Stat_t
+	if unix.Fstat(fd, &st) != nil {
+		return dup{fd: -1}
+	}
+	return dup{fd, uint64(st.Dev), st.Ino}
+}
+
+// prune forgets duplicates that are closed. One whose number is another file's
+// now counts as closed.
+func (t *set) prune() {
+	t.dups = slices.DeleteFunc(t.dups, func(d dup) bool { return identify(d.fd) != d })
 }
 
 // member is a descriptor that a client gave.
@@ -155,6 +177,7 @@ func (s *Store) running() bool { return s.Running == nil || s.Running() }
 
 // clean closes what t need not keep, and drops t once it is empty.
 func (s *Store) clean(t *set, running bool) {
+	t.prune()
 	t.fds = slices.DeleteFunc(t.fds, func(m *member) bool {
 		gone := running && (m.removed || len(t.dups) == 0 && s.monitors == 0)
 		if gone {
@@ -169,8 +192,17 @@ func (s *Store) clean(t *set, running bool) {
 
 // Query lists the sets in the order QEMU does: by descending number.
 func (s *Store) Query() []Set {
+	running := s.running()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, t := range slices.Clone(s.sets) {
+		if len(t.dups) == 0 {
+			continue
+		}
+		if t.prune(); len(t.dups) == 0 {
+			s.clean(t, running) // as Release would have
+		}
+	}
 	out := make([]Set, 0, len(s.sets))
 	for _, t := range slices.Backward(s.sets) {
 		e := Set{ID: t.id, FDs: make([]FD, 0, len(t.fds))}
@@ -231,7 +263,7 @@ func (s *Store) dup(id int64, flags int) (int, error) {
 		}
 		fd, err := duplicate(m.fd, have, flags)
 		if err == nil {
-			s.sets[i].dups = append(s.sets[i].dups, fd)
+			s.sets[i].dups = append(s.sets[i].dups, identify(fd))
 		}
 		return fd, err
 	}
@@ -260,13 +292,14 @@ func duplicate(from, have, flags int) (fd int, err error) {
 	return fd, nil
 }
 
-// Release says that fd, if Open made it, is about to be closed.
+// Release says that fd, if Open made it, is about to be closed. Who does not
+// call it has its set kept a little longer.
 func (s *Store) Release(fd int) {
 	running := s.running()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, t := range s.sets {
-		if i := slices.Index(t.dups, fd); i >= 0 {
+		if i := slices.IndexFunc(t.dups, func(d dup) bool { return d.fd == fd }); i >= 0 {
 			t.dups = slices.Delete(t.dups, i, i+1)
 			if len(t.dups) == 0 {
 				s.clean(t, running)
