@@ -15,6 +15,7 @@ import (
 	"github.com/gqemu/gqemu/accel"
 	"github.com/gqemu/gqemu/accel/kvm"
 	"github.com/gqemu/gqemu/hw/hwtest"
+	"github.com/gqemu/gqemu/hw/intc"
 	"github.com/gqemu/gqemu/hw/machine"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
@@ -358,6 +359,44 @@ func TestKVMTakesOurCPUID(t *testing.T) {
 		}
 		if err := vm.Close(); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestLocalAPICOfThisProcess: the CPU hands its vCPU the APIC, and lacks what
+// takes one in the kernel without a word.
+func TestLocalAPICOfThisProcess(t *testing.T) {
+	for _, model := range []string{"qemu64", "host"} {
+		m, told := setup(t)
+		vm := onKVM(t, "intel")
+		for i := range vm.host {
+			switch c := &vm.host[i]; c.Function {
+			case 1:
+				c.ECX &^= f1X2APIC
+			case leafKVMSignature + 1:
+				c.EAX &^= 1<<4 | 1<<6
+			}
+		}
+		bus := intc.NewAPICBus()
+		m.Do(func() {
+			for i := range 2 {
+				if _, err := New(m.Host, vm, bus, machine.CPUModel{Name: model}, smp(2), i); err != nil {
+					t.Fatal(err)
+				}
+			}
+		})
+		if len(*told) != 0 {
+			t.Errorf("-cpu %s: told %q", model, *told)
+		}
+		for i, c := range vm.made {
+			o, _ := qom.Resolve(m.Root, fmt.Sprintf("/machine/unattached/device[%d]/lapic", i), "apic")
+			a, ok := o.(*intc.LAPIC)
+			if !ok || c.APIC != a || a.InitialID() != uint32(i) || a.Bus != bus {
+				t.Errorf("-cpu %s: CPU %d has the APIC %v", model, i, c.APIC)
+			}
+			if c.X2APIC {
+				t.Errorf("-cpu %s: CPU %d has x2APIC", model, i)
+			}
 		}
 	}
 }
