@@ -236,7 +236,7 @@ func TestRTCRateChanges(t *testing.T) {
 	const rounds = 20
 	for range rounds {
 		r.Out(RTCA, code2Hz)
-		end = next()
+		next()
 		r.Out(RTCA, code8Hz)
 		end = next()
 	}
