@@ -51,8 +51,10 @@ func emulationFault(console string, resets []byte) bool {
 		// The same, before the kernel could say so. No program inside L1 can
 		// bring about a triple fault of L1's own CPU.
 		bytes.Contains(resets, []byte("Triple fault")) ||
-		// An interrupt was lost.
+		// An interrupt was lost: a timer's, or one CPU's to another, for whose
+		// answer the other waits for ever.
 		panicked && strings.Contains(console, "kthread timer wakeup didn't happen") ||
+		panicked && strings.Contains(console, "soft lockup") && strings.Contains(console, "smp_call_function_many_cond") ||
 		// A guest that runs at L1's address; the agent saw it.
 		strings.Contains(console, wire.LostGuest)
 }

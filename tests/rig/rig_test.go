@@ -217,6 +217,8 @@ func TestEmulationFaultIsToldFromOtherDeaths(t *testing.T) {
 		{"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\n", "", false},
 		{"BUG: TASK stack guard page was hit at 0\nKernel panic - not syncing: corrupted stack end\n", "", true},
 		{"rcu: rcu_preempt kthread timer wakeup didn't happen for 9 jiffies!\nKernel panic - not syncing: RCU Stall\n", "", true},
+		{"BUG: soft lockup\nKernel panic - not syncing: softlockup: hung tasks\nRIP: 0010:smp_call_function_many_cond+0xf1/0x330\n", "", true},
+		{"BUG: soft lockup\nKernel panic - not syncing: softlockup: hung tasks\nRIP: 0010:vhost_vdpa_ioctl+0xf1/0x330\n", "", false},
 		{"", "CPU Reset (CPU 0)\nEAX=00000000\n", false},
 		{"", "CPU Reset (CPU 0)\nTriple fault\nCPU Reset (CPU 0)\n", true},
 		{"[   20.1] rig: " + wire.LostGuest + "\n", "", true},
