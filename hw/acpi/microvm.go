@@ -128,19 +128,9 @@ func (cfg *MicrovmConfig) fadt() FADT {
 
 // dsdt is the AML of the machine's devices, in the order QEMU has them.
 func (cfg *MicrovmConfig) dsdt() ([]byte, error) {
-	var sb []Term
-	if cfg.FwCfg != 0 {
-		sb = append(sb, fwCfgDevice(cfg.FwCfg, cfg.FwCfgDMA))
-	}
-	if len(cfg.Serial) > 9 {
-		return nil, fmt.Errorf("acpi: %d serial ports, at most 9 can be named", len(cfg.Serial))
-	}
-	// The ISA bus lists what was added last first.
-	for i, port := range slices.Backward(cfg.Serial) {
-		sb = append(sb, serialDevice(i+1, port))
-	}
-	if cfg.RTC != nil {
-		sb = append(sb, rtcDevice(*cfg.RTC))
+	sb, err := isaDevices(cfg.FwCfg, cfg.FwCfgDMA, cfg.Serial, cfg.RTC)
+	if err != nil {
+		return nil, err
 	}
 	sb = append(sb, cfg.GED.device(), powerButton())
 
@@ -174,40 +164,5 @@ func virtioDevice(v VirtIOMMIO) Term {
 			Memory32Fixed{Base: v.Addr, Len: v.Len},
 			Interrupt{Consumer: true, GSIs: []uint32{v.GSI}},
 		)),
-	)
-}
-
-func serialDevice(number int, port ISAPort) Term {
-	return Device(fmt.Sprintf("COM%d", number),
-		Name("_HID", EISAID("PNP0501")),
-		Name("_UID", Integer(number)),
-		Name("_STA", Integer(0xf)),
-		Name("_CRS", ResourceTemplate(
-			IO{Min: port.Base, Max: port.Base, Len: 8},
-			IRQNoFlags(port.IRQ),
-		)),
-	)
-}
-
-// rtcDevice claims eight ports, as real chips do; only two are used.
-func rtcDevice(port ISAPort) Term {
-	return Device("RTC",
-		Name("_HID", EISAID("PNP0B00")),
-		Name("_CRS", ResourceTemplate(
-			IO{Min: port.Base, Max: port.Base, Align: 1, Len: 8},
-			IRQNoFlags(port.IRQ),
-		)),
-	)
-}
-
-func fwCfgDevice(base uint16, dma bool) Term {
-	size := uint8(2) // selector and data
-	if dma {
-		size = 12 // and, after a gap, the 64-bit DMA address
-	}
-	return Device("FWCF",
-		Name("_HID", String("QEMU0002")),
-		Name("_STA", Integer(0xb)), // present and working, but not shown to users
-		Name("_CRS", ResourceTemplate(IO{Min: base, Max: base, Align: 1, Len: size})),
 	)
 }

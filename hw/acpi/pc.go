@@ -3,7 +3,6 @@ package acpi
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 )
 
 // PCConfig is all that the tables of a PC without PCI depend on.
@@ -66,18 +65,9 @@ func buildFACS() []byte {
 }
 
 func (cfg *PCConfig) dsdt() ([]byte, error) {
-	var sb []Term
-	if cfg.FwCfg != 0 {
-		sb = append(sb, fwCfgDevice(cfg.FwCfg, cfg.FwCfgDMA))
-	}
-	if len(cfg.Serial) > 9 {
-		return nil, fmt.Errorf("acpi: %d serial ports, at most 9 can be named", len(cfg.Serial))
-	}
-	for i, port := range slices.Backward(cfg.Serial) {
-		sb = append(sb, serialDevice(i+1, port))
-	}
-	if cfg.RTC != nil {
-		sb = append(sb, rtcDevice(*cfg.RTC))
+	sb, err := isaDevices(cfg.FwCfg, cfg.FwCfgDMA, cfg.Serial, cfg.RTC)
+	if err != nil {
+		return nil, err
 	}
 	if cfg.FADT.I8042 {
 		sb = append(sb, keyboardDevice(), mouseDevice())

@@ -159,7 +159,7 @@ func TestQ35Paths(t *testing.T) {
 // A property that asks for what is not there is refused with its name.
 func TestQ35Refusals(t *testing.T) {
 	t.Parallel()
-	for args, want := range map[string]string{
+	refused(t, map[string]string{
 		"-M q35,sata=on":                "machine q35: sata=on is not supported",
 		"-M q35,usb=on":                 "machine q35: usb=on is not supported",
 		"-M q35,smm=on":                 "System Management Mode not supported by this hypervisor.",
@@ -169,18 +169,7 @@ func TestQ35Refusals(t *testing.T) {
 		"-device ICH9-LPC":              "-device ICH9-LPC: Parameter 'driver' expects a pluggable device type",
 		"-M q35,x-oem-id=1234567":       "User specified x-oem-id value is bigger than 6 bytes in size",
 		"-M q35,bus-lock-ratelimit=100": "machine q35: bus-lock-ratelimit is not supported",
-	} {
-		t.Run(args, func(t *testing.T) {
-			t.Parallel()
-			p := Spawn(t, Config{Args: append(Args("-nodefaults -display none -accel qtest"), Args(args)...)})
-			if code := p.Wait(); code != 1 {
-				t.Errorf("exit status %d", code)
-			}
-			if got := strings.TrimSpace(p.Stderr()); !strings.HasSuffix(got, want) {
-				t.Errorf("%q, want %q", got, want)
-			}
-		})
-	}
+	})
 }
 
 // Four serial ports are where a PC has them, each with its line.
@@ -261,5 +250,23 @@ func TestDMARegisters(t *testing.T) {
 		if v := m.Inb(port); v != uint8(port)^0xff {
 			t.Errorf("page register %#x: %#x", port, v)
 		}
+	}
+}
+
+// refused starts the emulator with each of the arguments and expects exit
+// status 1 and the end of its message.
+func refused(t *testing.T, messages map[string]string) {
+	t.Helper()
+	for args, want := range messages {
+		t.Run(args, func(t *testing.T) {
+			t.Parallel()
+			p := Spawn(t, Config{Args: append(Args("-nodefaults -display none -accel qtest"), Args(args)...)})
+			if code := p.Wait(); code != 1 {
+				t.Errorf("exit status %d", code)
+			}
+			if got := strings.TrimSpace(p.Stderr()); !strings.HasSuffix(got, want) {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
 	}
 }
