@@ -90,7 +90,7 @@ func (v *VM) dumpGuestMemory(ctx context.Context, c *qapi.Call, a dumpArgs) (non
 	if err := a.check(); err != nil {
 		return none{}, err
 	}
-	f, err := openDump(c.Session, a.Protocol)
+	f, err := v.openDump(ctx, c.Session, a.Protocol)
 	if err != nil {
 		return none{}, err
 	}
@@ -130,20 +130,20 @@ func (a *dumpArgs) check() error {
 	return nil
 }
 
-// openDump opens what the protocol names.
-func openDump(s qapi.Session, protocol string) (*os.File, error) {
+// openDump opens what the protocol names. The VM lock may be let go meanwhile.
+func (v *VM) openDump(ctx context.Context, s qapi.Session, protocol string) (*os.File, error) {
 	if name, ok := strings.CutPrefix(protocol, "fd:"); ok {
 		fd, err := namedFD(s, name)
 		if err != nil {
 			return nil, err
 		}
-		return os.NewFile(uintptr(fd), name), nil
+		return outputFile(fd, name), nil
 	}
 	path, ok := strings.CutPrefix(protocol, "file:")
 	if !ok {
 		return nil, qapi.Errorf("Invalid parameter 'protocol'")
 	}
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o400)
+	f, err := v.createFile(ctx, path, 0o400, v.openFile)
 	if err != nil {
 		return nil, qapi.Errorf("Could not open '%s': %s", path, errno.Text(err))
 	}
@@ -153,23 +153,28 @@ func openDump(s qapi.Session, protocol string) (*os.File, error) {
 // startDump stops the VM and begins to write. done gets the outcome, after the
 // VM runs again if it did before. f is closed in the end.
 func (v *VM) startDump(f *os.File, a dumpArgs) (done <-chan error, err error) {
-	if a.Length != nil && *a.Length == 0 {
+	if a.Length != nil && *a.Length <= 0 {
 		return nil, qapi.Errorf("Invalid parameter 'length'")
 	}
+	d := &v.dump
+	before := d.status
+	d.status = "active" // stop lets other clients in
 	running := v.run.Running()
 	if err := v.stop(StateSaveVM); err != nil {
+		d.status = before
 		return nil, err
 	}
 	segments, cpus, err := v.dumpParts(a)
 	if err != nil {
+		d.status = before
 		return nil, errors.Join(err, v.resumeAfterDump(running))
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	d := &v.dump
-	d.status, d.total, d.cancel = "active", elfcore.Total(segments), cancel
+	d.total, d.cancel = elfcore.Total(segments), cancel
 	d.written.Store(0)
 	out := make(chan error, 1)
 	d.task.Go(func() {
+		defer writeUntil(ctx, f)()
 		err := elfcore.Write(ctx, f, cpus, segments, func(n int64) { d.written.Add(n) })
 		if cerr := f.Close(); err == nil {
 			err = cerr
@@ -228,7 +233,7 @@ func (v *VM) dumpParts(a dumpArgs) ([]elfcore.Segment, []accel.CoreState, error)
 		first, data := s.Addr, s.Bytes()
 		if a.Begin != nil {
 			begin, end := uint64(*a.Begin), uint64(*a.Begin)+uint64(*a.Length)
-			if begin > s.Last || end <= first {
+			if end <= begin || begin > s.Last || end <= first {
 				continue
 			}
 			if begin > first {

@@ -20,6 +20,7 @@ func TestDump(t *testing.T) {
 		{"dump-guest-memory", `{"paging":false,"protocol":"fd:x"}`, "GenericError: File descriptor named 'x' has not been found"},
 		{"dump-guest-memory", `{"paging":false,"protocol":"file:x","begin":0}`, "GenericError: Parameter 'length' is missing"},
 		{"dump-guest-memory", `{"paging":false,"protocol":"file:/dev/null","begin":0,"length":0}`, "GenericError: Invalid parameter 'length'"},
+		{"dump-guest-memory", `{"paging":false,"protocol":"file:/dev/null","begin":4096,"length":-1}`, "GenericError: Invalid parameter 'length'"},
 		{"dump-guest-memory", `{"paging":false,"protocol":"file:/dev/null","begin":1099511627776,"length":9}`,
 			"GenericError: dump: no guest memory to dump"},
 		{"dump-guest-memory", `{"paging":false,"protocol":"file:x","format":"kdump-zlib"}`, "GenericError: kdump-zlib is not available now"},
