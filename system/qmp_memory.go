@@ -1,7 +1,9 @@
 package system
 
 import (
-	"os"
+	"context"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/gqemu/gqemu/hostmem"
 	"github.com/gqemu/gqemu/internal/errno"
@@ -83,8 +85,8 @@ func (v *VM) registerMemory() {
 	}
 	register(v, "query-balloon", func(none) (BalloonInfo, error) { return BalloonInfo{}, noBalloon() })
 	register(v, "balloon", func(balloonArgs) (none, error) { return none{}, noBalloon() })
-	register(v, "memsave", func(a memsaveArgs) (none, error) { return none{}, v.memsave(a) })
-	register(v, "pmemsave", func(a pmemsaveArgs) (none, error) { return none{}, v.pmemsave(a) })
+	qapi.Register(v.commands, "memsave", v.memsave)
+	qapi.Register(v.commands, "pmemsave", v.pmemsave)
 }
 
 // memdevs lists the memory backends, in QEMU's order.
@@ -121,74 +123,59 @@ type translator interface {
 	Translate(addr uint64) (phys uint64, ok bool)
 }
 
-// savePiece bounds a piece of memory that is read at once, in bytes. Pages are
-// translated one by one.
-const savePiece = 4096
-
 // memsave writes guest virtual memory to a file, as one CPU sees it.
-func (v *VM) memsave(a memsaveArgs) error {
+func (v *VM) memsave(ctx context.Context, _ *qapi.Call, a memsaveArgs) (none, error) {
 	index := int64(0)
 	if a.CPU != nil {
 		index = *a.CPU
 	}
 	cpus := v.machine.CPUs()
 	if index < 0 || index >= int64(len(cpus)) {
-		return qapi.Errorf("Parameter 'cpu-index' expects a CPU number")
+		return none{}, qapi.Errorf("Parameter 'cpu-index' expects a CPU number")
 	}
 	translate := func(addr uint64) (uint64, bool) { return addr, true } // paging is off where no code runs
 	if t, ok := cpus[index].VCPU.(translator); ok {
 		translate = t.Translate
 	}
-	return v.paused(func() error {
-		return saveTo(a.Filename, a.Size, uint64(a.Val), func(p []byte, addr uint64) error {
-			phys, ok := translate(addr)
-			if !ok || !v.readMemory(p, phys) {
-				return qapi.Errorf("Invalid addr 0x%016x/size %d specified", uint64(a.Val), a.Size)
+	return none{}, v.saveMemory(ctx, a.Filename, a.Size, func(p []byte, offset int64) (n int, err error) {
+		err = v.paused(func() error {
+			for n < len(p) {
+				addr := uint64(a.Val) + uint64(offset) + uint64(n)
+				page := p[n:min(len(p), n+int(guestPage-addr%guestPage))]
+				phys, ok := translate(addr)
+				if !ok || !v.host.Memory.Access(phys, page, false) {
+					return qapi.Errorf("Invalid addr 0x%016x/size %d specified", uint64(a.Val), a.Size)
+				}
+				n += len(page)
 			}
 			return nil
 		})
+		return n, err
 	})
 }
 
 // pmemsave writes guest physical memory to a file. What is not memory reads as
 // devices answer.
-func (v *VM) pmemsave(a pmemsaveArgs) error {
-	return saveTo(a.Filename, a.Size, uint64(a.Val), func(p []byte, addr uint64) error {
-		v.host.Memory.Access(addr, p, false)
-		return nil
+func (v *VM) pmemsave(ctx context.Context, _ *qapi.Call, a pmemsaveArgs) (none, error) {
+	return none{}, v.saveMemory(ctx, a.Filename, a.Size, func(p []byte, offset int64) (n int, err error) {
+		for n < len(p) {
+			addr := uint64(a.Val) + uint64(offset) + uint64(n)
+			page := p[n:min(len(p), n+int(guestPage-addr%guestPage))]
+			v.host.Memory.Access(addr, page, false)
+			n += len(page)
+		}
+		return n, nil
 	})
 }
 
-// readMemory reads guest physical memory and tells whether there was any.
-func (v *VM) readMemory(p []byte, addr uint64) bool {
-	return v.host.Memory.Access(addr, p, false)
-}
-
-// saveTo writes size bytes from addr on to a new file. Pieces that read is
-// asked for do not cross a page.
-func saveTo(filename string, size int64, addr uint64, read func(p []byte, addr uint64) error) error {
+// saveMemory is [VM.saveTo] for a file by its name.
+func (v *VM) saveMemory(ctx context.Context, filename string, size int64, read func(p []byte, offset int64) (int, error)) error {
 	if size < 0 {
 		return qapi.Errorf("Parameter 'size' expects a non-negative value")
 	}
-	f, err := os.OpenFile(filename, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	f, err := v.createFile(ctx, filename, 0o666, unix.Open)
 	if err != nil {
 		return qapi.Errorf("Could not open '%s': %s", filename, errno.Text(err))
 	}
-	defer f.Close()
-	var buf [savePiece]byte
-	for size > 0 {
-		p := buf[:min(size, int64(savePiece-addr%savePiece))]
-		if err := read(p, addr); err != nil {
-			return err
-		}
-		if _, err := f.Write(p); err != nil {
-			return qapi.Errorf("An IO error has occurred")
-		}
-		addr += uint64(len(p))
-		size -= int64(len(p))
-	}
-	if err := f.Close(); err != nil {
-		return qapi.Errorf("An IO error has occurred")
-	}
-	return nil
+	return v.saveTo(ctx, f, size, read)
 }

@@ -344,6 +344,9 @@ func (v *VM) Close() {
 	v.stopDump()
 	v.mu.Lock()
 	v.finish()
+	v.mu.Unlock()
+	v.stopDump() // one that began since
+	v.mu.Lock()
 	for v.changing {
 		v.changed.Wait()
 	}
