@@ -157,12 +157,19 @@ func (v *VM) startDump(f *os.File, a dumpArgs) (done <-chan error, err error) {
 		return nil, qapi.Errorf("Invalid parameter 'length'")
 	}
 	d := &v.dump
+	if d.active() { // another client's, since the lock was let go for the file
+		return nil, errDumping
+	}
 	before := d.status
 	d.status = "active" // stop lets other clients in
 	running := v.run.Running()
 	if err := v.stop(StateSaveVM); err != nil {
 		d.status = before
 		return nil, err
+	}
+	if v.ending { // nobody would join the goroutine
+		d.status = before
+		return nil, qapi.Errorf("dump: the VM comes to its end")
 	}
 	segments, cpus, err := v.dumpParts(a)
 	if err != nil {

@@ -2,8 +2,13 @@ package qtest
 
 import (
 	"debug/elf"
+	"fmt"
 	"io"
+	"os"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TestDump: a core file holds guest memory; the VM stands meanwhile, and goes
@@ -68,5 +73,40 @@ func TestDumpDetached(t *testing.T) {
 	}
 	if s := m.QMP.Status(); s != "prelaunch" {
 		t.Errorf("the VM is %s", s)
+	}
+}
+
+// TestSaveToFIFO: a FIFO without a reader holds up neither another command nor
+// the end of the VM, nor does a reader that stalls.
+func TestSaveToFIFO(t *testing.T) {
+	t.Parallel()
+	for _, c := range []string{
+		`{"execute":"dump-guest-memory","arguments":{"paging":false,"protocol":"file:%s"}}`,
+		`{"execute":"pmemsave","arguments":{"val":0,"size":8388608,"filename":"%s"}}`,
+		`{"execute":"memsave","arguments":{"val":0,"size":8388608,"filename":"%s"}}`,
+	} {
+		fifo := t.TempDir() + "/fifo"
+		if err := unix.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		m := Start(t, "-M", "microvm", "-m", "8M")
+		m.QMP.Send(fmt.Sprintf(c, fifo))
+		m.Writeb(0x5000, 7) // takes the VM's lock
+		r, err := os.OpenFile(fifo, os.O_RDONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if _, err := io.ReadFull(r, make([]byte, 4096)); err != nil {
+			t.Error(err)
+		}
+		if v := m.Readb(0x5000); v != 7 {
+			t.Errorf("%#x", v)
+		}
+		began := time.Now()
+		m.Quit()
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("%s: the end took %s", c, d)
+		}
 	}
 }
