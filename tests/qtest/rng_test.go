@@ -23,7 +23,7 @@ func driveRNG(m *Machine, base uint64) (*VirtioMMIO, *Vring, *Alloc) {
 	if id := v.In(VDeviceID); id != 4 {
 		m.t.Fatalf("device id %d, want 4", id)
 	}
-	if !v.Init(^uint64(0) &^ (1 << 29)) {
+	if !v.Init(^uint64(0) &^ FeatureEventIdx) {
 		m.t.Fatal("the device refuses its own features")
 	}
 	a := &Alloc{Next: 1 << 20}
@@ -152,6 +152,35 @@ func TestRNGStopped(t *testing.T) {
 	m.QMP.Must("cont", nil, nil)
 	if _, n := r.Wait(); n != 16 {
 		t.Errorf("%d bytes", n)
+	}
+}
+
+// TestRNGEventIndex: a driver that notifies only where the device asks for it
+// has all its buffers filled, one after the other and several at a time.
+func TestRNGEventIndex(t *testing.T) {
+	t.Parallel()
+	m := microvm(t, Args("-device virtio-rng-device")...)
+	v := &VirtioMMIO{M: m, Base: SlotAddr(VirtioSlots - 1)}
+	if !v.Init(^uint64(0)) || v.Features&FeatureEventIdx == 0 {
+		t.Fatalf("features %#x", v.Features)
+	}
+	a := &Alloc{Next: 1 << 20}
+	r := v.Queue(0, 8, a)
+	v.DriverOK()
+	for round := range 20 {
+		for range 1 + round%8 {
+			r.Add(Buffer{Addr: a.Take(16, 8), Len: 16, Write: true})
+			v.KickIfNeeded(0)
+		}
+		for r.InFlight() > 0 {
+			if _, n := r.Wait(); n != 16 {
+				t.Fatalf("round %d: %d bytes", round, n)
+			}
+		}
+		// The device may still be about to say where it wants to be notified.
+		m.Eventually("a place in the event index", func() bool {
+			return m.Readw(r.Used+4+8*uint64(r.Size)) == r.UsedIndex()
+		})
 	}
 }
 

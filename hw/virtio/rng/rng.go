@@ -131,8 +131,15 @@ func (d *Device) process() {
 	}
 	for range queueSize {
 		c, err := q.Pop()
-		if c == nil || err != nil {
+		if err != nil {
 			break
+		}
+		if c == nil {
+			// With the event index the driver tells of no buffer unasked.
+			if more, err := q.WantKicks(); err != nil || !more {
+				break
+			}
+			continue
 		}
 		if n := vring.Bytes(c.In); n > 0 {
 			q.Unpop(c)
