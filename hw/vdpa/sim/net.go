@@ -32,6 +32,10 @@ const (
 	netHeader = 10
 
 	linkUp = 1
+
+	// maxPacket bounds what is copied for one packet, its header included: a
+	// chain may name the same memory again and again.
+	maxPacket = 64<<10 + 64
 )
 
 // loop is a network device whose packets come back to it: those that are sent
@@ -110,7 +114,8 @@ func (l *loop) transmit(d *device, tx *vring.Queue) (bool, error) {
 }
 
 // receive puts a packet of n bytes, its header included, into the receive
-// queue. Where there is no buffer, or one that is too small, it is dropped.
+// queue. Where there is no buffer, or one that is too small, it is dropped, as
+// is what is longer than any packet.
 func (l *loop) receive(d *device, packet [][]byte, n uint64) bool {
 	header := uint64(netHeader)
 	modern := d.accepted>>virtio.FeatureVersion1&1 != 0
@@ -128,7 +133,7 @@ func (l *loop) receive(d *device, packet [][]byte, n uint64) bool {
 		return false
 	}
 	rx := d.ring(netRX)
-	if rx == nil {
+	if rx == nil || n > maxPacket {
 		l.stats.rxDropped.Add(1)
 		return false
 	}

@@ -111,12 +111,16 @@ func (b *Blk) Release() {
 
 // OpenVDPA is part of vdpa.Provider.
 func (b *Blk) OpenVDPA() (vdpa.Backend, error) {
-	b.disk = &blk{
+	disk := &blk{
 		store: b.store, sectors: b.size / sectorSize, readOnly: b.readOnly, max: uint16(b.queueSize),
 		serial: b.serial, stats: &b.stats,
 	}
-	b.disk.layOut()
-	return b.open(b.disk, &b.stats.ringErrors)
+	disk.layOut()
+	d, err := b.open(disk, &b.stats.ringErrors)
+	if err == nil {
+		b.disk = disk // and not before: it may be in use, by another
+	}
+	return d, err
 }
 
 // resize changes the size of a disk in memory, also while it is in use.
@@ -177,9 +181,13 @@ func (n *Net) Release() {}
 
 // OpenVDPA is part of vdpa.Provider.
 func (n *Net) OpenVDPA() (vdpa.Backend, error) {
-	n.loop = newLoop(n.mac, uint16(n.mtu), uint16(n.queueSize), &n.stats)
-	n.loop.setLink(n.link)
-	return n.open(n.loop, &n.stats.ringErrors)
+	loop := newLoop(n.mac, uint16(n.mtu), uint16(n.queueSize), &n.stats)
+	loop.setLink(n.link)
+	d, err := n.open(loop, &n.stats.ringErrors)
+	if err == nil {
+		n.loop = loop // and not before: it may be in use, by another
+	}
+	return d, err
 }
 
 // setLink plugs the cable in or out.

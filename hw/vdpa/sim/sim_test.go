@@ -238,6 +238,72 @@ func TestFileErrors(t *testing.T) {
 	}
 }
 
+// A FIFO is refused at once, also one that nobody writes to.
+func TestFIFOIsNoDisk(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := unix.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	k := newKit(t)
+	for _, readOnly := range []bool{false, true} {
+		_, err := k.make("vdpa-sim-blk", "d0", map[string]any{"path": fifo, "readonly": readOnly})
+		if err == nil || !strings.HasSuffix(err.Error(), "is neither a regular file nor a block device") {
+			t.Errorf("read-only %v: %v", readOnly, err)
+		}
+	}
+}
+
+// A second user is refused, and changes still reach the first.
+func TestSecondUser(t *testing.T) {
+	k := newKit(t)
+	blk := k.mustMake("vdpa-sim-blk", "d0", map[string]any{"size": int64(1 << 20)})
+	net := k.mustMake("vdpa-sim-net", "n0", nil)
+	disk, card := k.open("d0"), k.open("n0")
+	for _, id := range []string{"d0", "n0"} {
+		if _, err := k.target(id).Open(); !errors.Is(err, syscall.EBUSY) {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	k.Do(func() {
+		if err := errors.Join(qom.Set(blk, "size", qom.JSON(int64(2<<20))), qom.Set(net, "link", qom.JSON(false))); err != nil {
+			t.Error(err)
+		}
+	})
+	var capacity [8]byte
+	if err := disk.GetConfig(0, capacity[:]); err != nil || binary.LittleEndian.Uint64(capacity[:]) != 4096 {
+		t.Errorf("capacity % x, %v", capacity, err)
+	}
+	var status [1]byte
+	if err := card.GetConfig(6, status[:]); err != nil || status[0] != 0 {
+		t.Errorf("link status %d, %v", status[0], err)
+	}
+	k.Do(func() { disk.Close(); card.Close() })
+}
+
+// A packet of memory that is given again and again is dropped, however much
+// room there is for it.
+func TestPacketsAreBounded(t *testing.T) {
+	k := newKit(t)
+	k.mustMake("vdpa-sim-net", "n0", nil)
+	d := vdpatest.NewDriver(t, k.open("n0"))
+	d.Start(testFeatures)
+	const size = 512 << 10
+	var in, out []vdpatest.Buffer
+	for range 500 {
+		in = append(in, vdpatest.Buffer{At: 0x80000, Len: size, Write: true})
+		out = append(out, vdpatest.Buffer{At: 0x80000, Len: size})
+	}
+	d.Queues[netRX].AddTable(0x20000, in...)
+	for i := range 12 + 6 {
+		d.Mem[0x80000+i] = 0xff // for everybody
+	}
+	d.Queues[netTX].AddTable(0x24000, out...)
+	d.Queues[netTX].Wait()
+	if n := k.count("/objects/n0", "rx-dropped"); n != 1 || !d.Queues[netRX].Idle() {
+		t.Errorf("%d packets were dropped", n)
+	}
+}
+
 func TestPollerDoesNotTakeTheCount(t *testing.T) {
 	p, err := newPoller()
 	if err != nil {

@@ -38,9 +38,10 @@ func newMemory(name string, size uint64) (*store, error) {
 // openStore opens a raw image or a block device. fdset opens what is below
 // /dev/fdset, nil where there is nothing.
 func openStore(path string, readOnly bool, fdset func(string) (int, error)) (*store, error) {
-	flags := unix.O_RDWR | unix.O_CLOEXEC
+	// A FIFO, which is refused, must not keep its opener waiting.
+	flags := unix.O_RDWR | unix.O_CLOEXEC | unix.O_NONBLOCK
 	if readOnly {
-		flags = unix.O_RDONLY | unix.O_CLOEXEC
+		flags = unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK
 	}
 	var fd int
 	var err error
