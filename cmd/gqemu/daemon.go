@@ -20,7 +20,10 @@ const daemonEnv = "GQEMU_DAEMON_READY_FD"
 func isDaemon() bool { return os.Getenv(daemonEnv) != "" }
 
 // daemonState is the child's side of -daemonize.
-type daemonState struct{ pipe *os.File }
+type daemonState struct {
+	pipe *os.File
+	null *os.File // opened before -run-with chroot= and -runas can put it out of reach
+}
 
 // daemonize starts the same program again in a session of its own, and waits
 // until it is ready or has failed. In the parent done is the exit status. All
@@ -36,7 +39,11 @@ func daemonize(cfg *cli.Config) (d daemonState, done *int, err error) {
 			return d, nil, fmt.Errorf("bad %s", daemonEnv)
 		}
 		unix.CloseOnExec(fd)
-		return daemonState{os.NewFile(uintptr(fd), "ready")}, nil, nil
+		null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+		if err != nil {
+			return d, nil, err
+		}
+		return daemonState{os.NewFile(uintptr(fd), "ready"), null}, nil, nil
 	}
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -101,13 +108,11 @@ func (d daemonState) ready() {
 	if d.pipe == nil {
 		return
 	}
-	if null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0); err == nil {
-		for fd := range 3 {
-			// /dev/null onto an open descriptor does not fail.
-			_ = unix.Dup3(int(null.Fd()), fd, 0)
-		}
-		null.Close()
+	for fd := range 3 {
+		// /dev/null onto an open descriptor does not fail.
+		_ = unix.Dup3(int(d.null.Fd()), fd, 0)
 	}
+	d.null.Close()
 	_ = os.Chdir("/") // it is there
 	_, _ = d.pipe.Write([]byte{0})
 	d.pipe.Close()
