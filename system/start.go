@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/gqemu/gqemu/cli"
 	"github.com/gqemu/gqemu/hw/i386/boot"
@@ -15,7 +16,8 @@ import (
 // New builds the VM that a command line describes, up to the point where
 // it could run. The order of the steps is QEMU's, because it decides which of
 // two mistakes is reported. What goes wrong is printed to env.Stderr; the
-// error then only says that it failed.
+// error then only says that it failed. It is a *SignalError when a signal came
+// first.
 func New(cfg *cli.Config, env Env) (*VM, error) {
 	v, err := newVM(cfg, env)
 	if err != nil {
@@ -23,8 +25,9 @@ func New(cfg *cli.Config, env Env) (*VM, error) {
 	}
 	aborted := v.abortOnSignal()
 	err = v.build()
-	if aborted() {
-		err = errQuiet
+	if s := aborted(); s != nil {
+		v.Close()
+		return nil, &SignalError{s}
 	}
 	switch {
 	case err == nil:
@@ -102,25 +105,32 @@ func (v *VM) locked(step func() error) func() error {
 
 // abortOnSignal gives up the construction when the process is asked to end
 // before the VM stands: the wait for a chardev's peer ends at once, and no
-// further step is taken. stop ends the watch and tells whether that was so.
-func (v *VM) abortOnSignal() (stop func() bool) {
+// further step is taken. stop ends the watch and returns the signal, nil for
+// none.
+func (v *VM) abortOnSignal() (stop func() os.Signal) {
 	quit, done := make(chan struct{}), make(chan struct{})
+	var got os.Signal
 	go func() {
 		defer close(done)
 		select {
-		case s := <-v.env.Signals:
-			v.report(signalText(s))
+		case got = <-v.env.Signals:
 			v.aborted.Store(true)
 			v.chardevs.CloseAll()
 		case <-quit:
 		}
 	}()
-	return func() bool {
+	return func() os.Signal {
 		close(quit)
 		<-done
-		return v.aborted.Load()
+		return got
 	}
 }
+
+// SignalError says that the process was asked to end before the VM stood. QEMU
+// does not catch signals until then: it dies of them without a word.
+type SignalError struct{ Signal os.Signal }
+
+func (e *SignalError) Error() string { return "the start was interrupted: " + e.Signal.String() }
 
 // ErrStart says that the reason has been printed.
 var ErrStart = errors.New("the machine could not be started")

@@ -93,6 +93,10 @@ func run(argv []string) int {
 	if errors.Is(err, system.ErrHelp) {
 		return 0
 	}
+	if killed, ok := errors.AsType[*system.SignalError](err); ok {
+		removePidfile()
+		return dieOf(killed.Signal.(syscall.Signal))
+	}
 	if err != nil {
 		return 1
 	}

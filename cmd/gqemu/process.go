@@ -3,6 +3,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
+	"time"
 )
 
 // setProcessName changes the name that ps and top show, of the process's first
@@ -12,4 +15,15 @@ func setProcessName(name string) error {
 		return fmt.Errorf("Change of process name failed: %w", err)
 	}
 	return nil
+}
+
+// dieOf lets a signal that was caught have its own effect, so that the parent
+// sees what the process died of. The result is the exit status where that does
+// not come about.
+func dieOf(s syscall.Signal) int {
+	signal.Reset(s)
+	if syscall.Kill(os.Getpid(), s) == nil {
+		time.Sleep(time.Second) // it may arrive on another thread
+	}
+	return 128 + int(s)
 }

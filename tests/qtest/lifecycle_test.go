@@ -111,6 +111,27 @@ func TestSignals(t *testing.T) {
 	}
 }
 
+// TestSignalWhileWaiting: until the machine stands a signal has its own effect,
+// and nothing is left behind.
+func TestSignalWhileWaiting(t *testing.T) {
+	t.Parallel()
+	dir := ShortDir(t)
+	p := Spawn(t, Config{Args: Args("-nodefaults -display none -M none -accel qtest -pidfile " + dir + "/pid -qmp unix:" + dir + "/q,server=on,wait=on")})
+	m := &Machine{Process: p, t: t}
+	m.Eventually("the wait for a client", func() bool { return strings.Contains(p.Stderr(), "waiting for connection") })
+	p.Signal(syscall.SIGTERM)
+	p.Wait()
+	if st := p.cmd.ProcessState.Sys().(syscall.WaitStatus); !st.Signaled() || st.Signal() != syscall.SIGTERM {
+		t.Errorf("wait status %#x", st)
+	}
+	if strings.Contains(p.Stderr(), "terminating") {
+		t.Errorf("standard error %q", p.Stderr())
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
 // TestActions: what -no-reboot, -no-shutdown and -action make of what guest
 // and client ask for.
 func TestActions(t *testing.T) {
@@ -230,6 +251,38 @@ func TestDaemonize(t *testing.T) {
 	if _, err := os.Stat(dir + "/pid"); !os.IsNotExist(err) {
 		t.Errorf("the pid file is still there: %v", err)
 	}
+}
+
+// TestDaemonizeChroot: a daemon leaves its terminal where the new root has no
+// /dev/null, too.
+func TestDaemonizeChroot(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("only root changes the root directory")
+	}
+	dir, root := ShortDir(t), t.TempDir()
+	p := Spawn(t, Config{Args: []string{"-nodefaults", "-display", "none", "-M", "none", "-accel", "qtest", "-daemonize",
+		"-pidfile", dir + "/pid", "-run-with", "chroot=" + root}})
+	if code := p.Wait(); code != 0 {
+		t.Fatalf("exit status %d, %q", code, p.Stderr())
+	}
+	b, err := os.ReadFile(dir + "/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fd := range []string{"0", "1", "2"} {
+		if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, fd)); to != "/dev/null" {
+			t.Errorf("descriptor %s is %s", fd, to)
+		}
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	waitGone(t, pid)
 }
 
 func waitGone(t *testing.T, pid int) {
