@@ -43,9 +43,12 @@ func (v *VM) createFDSets() error {
 			return at(f.Loc, err)
 		}
 	}
+	closed := map[int]bool{} // the number may be another file's by now
 	for _, f := range v.cfg.AddFDs {
-		// One that is named twice is closed by now.
-		_ = unix.Close(f.FD)
+		if !closed[f.FD] {
+			closed[f.FD] = true
+			_ = unix.Close(f.FD) // it was open a moment ago
+		}
 	}
 	return nil
 }
