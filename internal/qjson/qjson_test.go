@@ -228,7 +228,9 @@ func FuzzParser(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if w := Marshal(v); !bytes.Contains(w, []byte("inf")) {
+		// As in QEMU, what is too large for a double is written as inf, and a
+		// negative zero as -0, an integer.
+		if w := Marshal(v); !bytes.Contains(w, []byte("inf")) && !bytes.Contains(w, []byte("-0")) {
 			v2, err := Parse(w)
 			if err != nil || string(Marshal(v2)) != string(w) {
 				t.Fatalf("%s does not survive: %v %v", w, v2, err)
