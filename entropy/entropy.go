@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -115,7 +116,8 @@ func (s *Source) Ask(n int, receive func(data []byte)) *Request {
 	select {
 	case s.work <- r:
 	default:
-		s.waiting = append(s.waiting, r)
+		// A source that gives nothing must not gather what nobody waits for.
+		s.waiting = append(slices.DeleteFunc(s.waiting, func(r *Request) bool { return r.receive == nil }), r)
 	}
 	return r
 }
