@@ -1,8 +1,6 @@
 package system
 
 import (
-	"strconv"
-
 	"github.com/gqemu/gqemu/chardev"
 	"github.com/gqemu/gqemu/qapi"
 )
@@ -86,7 +84,7 @@ func (d *ChardevSocket) config(s qapi.Session) (chardev.Config, error) {
 			c.Port = "0"
 		}
 	case isFD:
-		fd, err := takeFD(s, a.FD.Data.Str)
+		fd, err := namedFD(s, a.FD.Data.Str)
 		if err != nil {
 			return nil, err
 		}
@@ -97,19 +95,8 @@ func (d *ChardevSocket) config(s qapi.Session) (chardev.Config, error) {
 	return c, nil
 }
 
-// takeFD finds the descriptor behind a number or a name from getfd.
-func takeFD(s qapi.Session, name string) (int, error) {
-	if name != "" && name[0] >= '0' && name[0] <= '9' {
-		n, err := strconv.ParseInt(name, 10, 32)
-		if err != nil {
-			return -1, qapi.Errorf("Unable to parse FD number %s", name)
-		}
-		return int(n), nil
-	}
-	return namedFD(s, name)
-}
-
-// namedFD takes a descriptor that getfd gave a name.
+// namedFD takes a descriptor that getfd gave a name. A number is none: it could
+// be any file of this process.
 func namedFD(s qapi.Session, name string) (int, error) {
 	if s != nil {
 		if fd, ok := s.FD(name); ok {

@@ -322,6 +322,8 @@ func TestFDCommands(t *testing.T) {
 		{"remove-fd", `{"fdset-id":5}`, "GenericError: File descriptor named 'fdset-id:5' not found"},
 		{"add_client", `{"protocol":"nosuch","fdname":"x"}`, "GenericError: protocol 'nosuch' is invalid"},
 		{"closefd", `{"fdname":"x"}`, "GenericError: File descriptor named 'x' not found"},
+		{"chardev-add", `{"id":"s","backend":{"type":"socket","data":{"addr":{"type":"fd","data":{"str":"3"}}}}}`, // one of the program's own
+			"GenericError: Failed to add chardev 's': File descriptor named '3' has not been found"},
 		{"remove-fd", `{"fdset-id":0}`, `{}`},
 		{"query-fdsets", "", `[]`},
 	})
