@@ -16,9 +16,9 @@
 // # Multiplexers
 //
 // With [Common].Mux up to four frontends share a backend: all write to it, and the one with the
-// focus gets its input. Ctrl-A followed by a key is for the multiplexer, as in QEMU: h lists the
-// keys, c moves the focus on, x calls [Registry].Quit. Each frontend gets a Chardev of its own from
-// [Registry.Get].
+// focus gets its input. Ctrl-A, or [Registry].EscapeKey, followed by a key is for the multiplexer,
+// as in QEMU: h lists the keys, c moves the focus on, x calls [Registry].Quit. Each frontend gets a
+// Chardev of its own from [Registry.Get].
 //
 // # Goroutines
 //

@@ -11,7 +11,8 @@ const (
 	// muxBuffer is how many bytes of input wait for a frontend that takes none. Until they are
 	// that many, the keys of the multiplexer keep working. QEMU has 32.
 	muxBuffer = 4096
-	// escapeKey is Ctrl-A: what follows it is for the multiplexer.
+	// escapeKey is Ctrl-A: what follows it is for the multiplexer. Registry.EscapeKey names
+	// another.
 	escapeKey = 0x01
 )
 
@@ -40,7 +41,7 @@ type mux struct {
 
 	calls  []muxCall // what frontends are to be told next
 	raw    []byte    // input that was not looked at yet
-	escape bool      // the key before was escapeKey
+	escape bool      // the key before was the escape key
 
 	muxOutput
 	log *os.File // logfile= of a multiplexer that was made for itself; nil without
@@ -274,10 +275,11 @@ func (m *mux) process() bool {
 		return false
 	}
 	p := m.focused()
+	escape := m.c.reg.escapeKey()
 	took := false
 	for len(m.raw) > 0 {
 		b := m.raw[0]
-		if plain := m.escape == (b == escapeKey); plain {
+		if plain := m.escape == (b == escape); plain {
 			if p != nil {
 				if len(p.in) >= muxBuffer {
 					return took
@@ -308,11 +310,11 @@ func (m *mux) process() bool {
 	return took
 }
 
-// key does what the key after escapeKey is for. mu is held.
+// key does what the key after the escape key is for. mu is held.
 func (m *mux) key(b byte) {
 	switch b {
 	case 'h', '?':
-		m.say(muxHelp)
+		m.say(muxHelp(m.c.reg.escapeKey()))
 	case 'x':
 		m.say("QEMU: Terminated\n\r")
 		if quit := m.c.reg.Quit; quit != nil {

@@ -111,6 +111,29 @@ func TestMuxKeys(t *testing.T) {
 	}
 }
 
+// The escape key may be another one; then Ctrl-A is for the frontend. The help names it as QEMU does.
+func TestMuxEscapeKey(t *testing.T) {
+	for key, c := range map[byte]struct{ head, name string }{
+		0x14: {"\n\r", "C-t"},
+		' ':  {"\n\rEscape-Char set to Ascii: 0x20\n\r\n\r", "Escape-Char"},
+		0:    {"\n\rEscape-Char set to Ascii: 0x00\n\r\n\r", "Escape-Char"},
+	} {
+		t.Run(fmt.Sprint(key), func(t *testing.T) {
+			r, _ := newRegistry(t)
+			r.EscapeKey = &key
+			peer := muxOnSocket(t, r)
+			_, a := join(t, r, "c")
+			k := string(key)
+			send(t, peer, "1\x01h"+k+k+"2"+k+"h")
+			a.waitInput("1\x01h" + k + "2")
+			want := c.head + c.name + " h    print this help\n\r"
+			if got := readString(t, peer, len(want)); got != want {
+				t.Errorf("key %#x: %q", key, got)
+			}
+		})
+	}
+}
+
 // Help and exit print QEMU's texts; output of all frontends comes out, whoever has the focus.
 func TestMuxHelpExitAndOutput(t *testing.T) {
 	r, _ := newRegistry(t)
@@ -268,8 +291,8 @@ func TestMuxOutputWaits(t *testing.T) {
 	if n := bc.Write([]byte("x")); n != 0 {
 		t.Errorf("Write went ahead of the help: %d", n)
 	}
-	out := readString(t, peer, sent+len(muxHelp))
-	if strings.Trim(out[:sent], ".") != "" || out[sent:] != muxHelp {
+	out := readString(t, peer, sent+len(muxHelp(escapeKey)))
+	if strings.Trim(out[:sent], ".") != "" || out[sent:] != muxHelp(escapeKey) {
 		t.Errorf("output ends in %q", out[sent:])
 	}
 	for _, fe := range []*recorder{a, b} {

@@ -3,11 +3,22 @@ package chardev
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"time"
 )
 
 // muxHelp is what the help key prints, with QEMU's unusual order of CR and LF.
-const muxHelp = "\n\r" +
+func muxHelp(escape byte) string {
+	head, name := "\n\r", "Escape-Char"
+	if escape > 0 && escape < 26 {
+		name = "C-" + string('a'-1+rune(escape))
+	} else {
+		head = fmt.Sprintf("\n\rEscape-Char set to Ascii: 0x%02x\n\r\n\r", escape)
+	}
+	return head + strings.ReplaceAll(muxKeys, "C-a", name)
+}
+
+const muxKeys = "" +
 	"C-a h    print this help\n\r" +
 	"C-a x    exit emulator\n\r" +
 	"C-a s    save disk data back to file (if -snapshot)\n\r" +

@@ -39,6 +39,9 @@ type Registry struct {
 	// a chardev, so it must not close one itself. Nil does nothing.
 	Quit func()
 
+	// EscapeKey is the key that is for a multiplexer, with the one after it; nil is Ctrl-A.
+	EscapeKey *byte
+
 	second time.Duration // what waits are counted in; 0 is a real second. Tests shorten it.
 
 	mu      sync.Mutex
@@ -50,6 +53,13 @@ type Registry struct {
 	closing bool
 	held    bool       // HoldMuxes is in force
 	msgMu   sync.Mutex // one message at a time
+}
+
+func (r *Registry) escapeKey() byte {
+	if r.EscapeKey == nil {
+		return escapeKey
+	}
+	return *r.EscapeKey
 }
 
 // Add creates the chardev id. For a client without Reconnect it blocks until the connection is

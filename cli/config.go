@@ -56,7 +56,7 @@ type Config struct {
 	MemPath        string // directory or file behind -m, "" for none
 	MemPrealloc    bool
 	NoFDBootCheck  bool
-	EscapeChar     byte // of terminals, 0 for the default
+	EscapeChar     *byte // of multiplexers, nil for the default
 	LoadVM         string
 	HasLoadVM      bool
 	Incoming       string // where the guest comes from, if HasIncoming

@@ -73,7 +73,7 @@ func (p *parser) echr(o Option) error {
 		p.cfg.Output += "Bad argument to echr\n"
 		return nil
 	}
-	p.cfg.EscapeChar = byte(n.value)
+	p.cfg.EscapeChar = new(byte(n.value)) // cut to its size, as in QEMU
 	return nil
 }
 

@@ -178,6 +178,7 @@ func newVM(cfg *cli.Config, env Env) (*VM, error) {
 		Console:   env.Stdout,
 		Daemonize: cfg.Daemonize,
 		Quit:      v.quitByKey,
+		EscapeKey: cfg.EscapeChar,
 	}
 	v.chardevs.HoldMuxes()
 	var err error
