@@ -150,8 +150,15 @@ func (p *parser) configGroup(group string, args map[string]any, order []string) 
 		}
 		o.list = append(o.list, e)
 	}
-	if group == chardevSpec.Name {
+	switch group {
+	case chardevSpec.Name:
 		p.cfg.Chardevs = append(p.cfg.Chardevs, ChardevOpt{Loc: o.Loc, ID: o.ID, HasID: o.HasID, Opts: o})
+	case netdevSpec.Name, nicSpec.Name, netSpec.Name:
+		p.cfg.Networks = append(p.cfg.Networks, NetOpt{Loc: o.Loc, Kind: group, Opts: o})
+	case fsdevSpec.Name:
+		return errf("%s", lacks("file system devices"))
+	case tpmdevSpec.Name:
+		return errf("%s", lacks("TPM devices"))
 	}
 	return nil
 }
