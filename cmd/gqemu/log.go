@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -88,6 +89,7 @@ func (l *logTarget) close() {
 func openLog(cfg *cli.Config) (zerolog.Logger, *logTarget, error) {
 	l := &logTarget{}
 	l.SetItems(cfg.Log.Items, cfg.Log.Trace)
-	err := l.SetFile(cfg.Log.File)
+	// As in QEMU where its log takes the traces: -D comes before -trace file=.
+	err := l.SetFile(cmp.Or(cfg.Log.File, cfg.Log.TraceFile))
 	return zerolog.New(l).With().Timestamp().Logger(), l, err
 }
