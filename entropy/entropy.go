@@ -92,8 +92,13 @@ func (s *Source) InUse() bool { return false }
 // Hold keeps the source open until the matching Release.
 func (s *Source) Hold() { s.users++ }
 
-// Release ends what Complete or Hold began. The last one closes the source.
+// Release ends what Complete or Hold began. The last one closes the source, for
+// which it gives up the VM lock for a moment: another client that deletes the
+// same object meanwhile has nothing left to do.
 func (s *Source) Release() {
+	if s.users == 0 {
+		return
+	}
 	if s.users--; s.users > 0 {
 		return
 	}

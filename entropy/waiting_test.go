@@ -41,3 +41,27 @@ func TestCancelledRequestsDoNotPileUp(t *testing.T) {
 		s.Release()
 	})
 }
+
+// Two clients may delete the same source: the second comes while the first
+// waits for the goroutine, without the VM lock.
+func TestReleasedTwice(t *testing.T) {
+	m := hwtest.New(t, func(r *qom.Registry) {
+		r.Register(qom.Type{Name: "user-creatable", Parent: "interface", Abstract: true})
+		RegisterTypes(r)
+	})
+	o, err := m.Types.New("rng-builtin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := o.(*Source)
+	m.Do(func() {
+		if err := s.Complete(m.Host); err != nil {
+			t.Fatal(err)
+		}
+		s.Release()
+		s.Release()
+		if s.Opened() {
+			t.Error("open")
+		}
+	})
+}
