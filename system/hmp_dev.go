@@ -62,6 +62,9 @@ func (h *human) objectAdd(c *hmp.Call) error {
 		objectHelp(c, h.v.env.Types, o.Type)
 		return nil
 	}
+	if !cli.WellFormedID(o.ID) {
+		return cli.ErrBadID()
+	}
 	if qom.FindProperty(h.v.objects, o.ID) != nil {
 		return fmt.Errorf("attempt to add duplicate property '%s' to object (type 'container')", o.ID)
 	}
@@ -86,7 +89,7 @@ func (h *human) objectIDs([]string) []string {
 
 // chardevConfig parses the options of a chardev; the id may be absent.
 func (h *human) chardevConfig(c *hmp.Call, text string) (*cli.Opts, error) {
-	opts, err := h.chardevOpts(text)
+	opts, err := chardevOpts(c, text)
 	if err != nil {
 		return nil, errors.New("Parsing chardev args failed")
 	}
@@ -96,15 +99,17 @@ func (h *human) chardevConfig(c *hmp.Call, text string) (*cli.Opts, error) {
 	return opts, nil
 }
 
-// chardevOpts reports what is wrong with options as QEMU does: on standard
-// error.
-func (h *human) chardevOpts(text string) (*cli.Opts, error) {
-	warn := func(text, hint string) {
-		h.v.rep.Report(cli.Message{Severity: cli.SevWarning, Text: text, Hint: hint})
-	}
+// chardevOpts tells the user what is wrong with options, as QEMU does before
+// the command's own error.
+func chardevOpts(c *hmp.Call, text string) (*cli.Opts, error) {
+	warn := func(text, hint string) { c.Printf("warning: %s\n%s", text, hint) }
 	opts, err := cli.ParseOpts("chardev", text, warn)
 	if err != nil {
-		h.v.rep.Error(cli.Loc{}, err)
+		c.Printf("%v\n", err)
+		var d *cli.DescError
+		if errors.As(err, &d) {
+			c.Print(d.Hint)
+		}
 	}
 	return opts, err
 }

@@ -86,6 +86,11 @@ func TestHMPObjects(t *testing.T) {
 		{"object_add rng-random,help", "rng-random options:\n  filename=<string>\n"},
 		{"object_del r", ""}, {"object_del r", "Error: object 'r' not found\n"},
 		{"chardev-add foo", "Error: chardev: no id specified\n"},
+		{"chardev-add null,id=x,zz=1", "Invalid parameter 'zz'\nError: Parsing chardev args failed\n"},
+		{"chardev-add null,id=1a", "Parameter 'id' expects an identifier\n" +
+			"Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.\nError: Parsing chardev args failed\n"},
+		{"object_add rng-builtin,id=1a", "Error: " + "Parameter 'id' expects an identifier\n" +
+			"Identifiers consist of letters, digits, '-', '.', '_', starting with a letter.\n"},
 		{"chardev-add ringbuf,id=x,size=16", ""},
 		{"chardev-add null,id=x", "Error: attempt to add duplicate property 'x' to object (type 'container')\n"},
 		{"ringbuf_write x \"a b\"", ""}, {"ringbuf_read x 10", "a b\n"},
