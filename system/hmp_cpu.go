@@ -94,13 +94,13 @@ func (h *human) infoRegisters(c *hmp.Call) error {
 // paused runs look while no vCPU runs. The VM lock is let go until they have
 // come to rest.
 func (v *VM) paused(look func() error) error {
-	if !v.run.Running() {
-		return look()
-	}
-	if !v.begin() {
+	if !v.begin() { // also for a VM that is stopping: its vCPUs may still run
 		return nil
 	}
 	defer v.end()
+	if !v.run.Running() {
+		return look()
+	}
 	v.pauseVCPUs()
 	err := look()
 	if v.run.Running() {

@@ -173,3 +173,33 @@ func TestQuitBesideGuestPoweroff(t *testing.T) {
 		t.Errorf("-no-shutdown: ending %v, state %s", v.ending, v.run.state)
 	}
 }
+
+// TestPausedWaitsForTransition: a VM that is about to stop has another state
+// already while its vCPUs still run; nobody looks at them before they rest.
+func TestPausedWaitsForTransition(t *testing.T) {
+	v := &VM{changing: true}
+	v.changed.L = &v.mu
+	v.run.state = StatePaused
+	var rest atomic.Bool
+	done := make(chan bool)
+	go func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		_ = v.paused(func() error {
+			done <- rest.Load()
+			return nil
+		})
+	}()
+	select {
+	case <-done:
+		t.Fatal("looked while the VM was stopping")
+	case <-time.After(20 * time.Millisecond):
+	}
+	rest.Store(true)
+	v.mu.Lock()
+	v.end()
+	v.mu.Unlock()
+	if !<-done {
+		t.Error("looked too early")
+	}
+}
