@@ -18,7 +18,7 @@ import (
 // state and half of its guest's are in force. Either L1's kernel then takes an
 // interrupt with the guest's GS base, and faults until its stack is full; or
 // L1's state is saved as the guest's, which from then on runs at an address of
-// L1's and faults for ever. Or an interrupt is lost on the way, and with it a
+// L1's and faults for ever or dies. Or an interrupt is lost on the way, and with it a
 // timer of L1's. The same again may well succeed.
 var ErrEmulation = errors.New("the emulation of SVM mixed L1's state with its guest's")
 

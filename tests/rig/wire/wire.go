@@ -20,7 +20,7 @@ const PortName = "org.gqemu.rig"
 
 // LostGuest is in the line that the agent prints on L1's console before it ends
 // L1 because the emulation lost a guest's state.
-const LostGuest = "a guest does nothing but take page faults"
+const LostGuest = "a guest runs at an address of L1's"
 
 // MaxData is the largest frame payload in bytes; longer streams are split.
 const MaxData = 64 << 10

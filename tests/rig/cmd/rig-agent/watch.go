@@ -21,11 +21,19 @@ const (
 )
 
 // watchGuests ends L1 when a guest is lost, so that nobody waits for it in
-// vain. Without debugfs there is nothing to watch.
+// vain or takes its end for its own. Without debugfs there is nothing to watch.
 func watchGuests() {
+	shutdowns, err := traceShutdowns()
+	if err != nil {
+		fmt.Fprintf(os.Stderr, "rig-agent: guests' triple faults cannot be told from the emulation's: %v\n", err)
+	}
 	rows := make(map[string]int)
 	last := make(map[string]uint64)
 	for range time.Tick(faultPeriod) {
+		if shutdowns.lost() {
+			fmt.Fprintln(os.Stderr, "rig-agent: "+wire.LostGuest)
+			os.Exit(1)
+		}
 		now := injectedFaults()
 		for vm, n := range now {
 			if before, ok := last[vm]; ok && n-before >= faultRate {
