@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -27,6 +28,10 @@ const bootTimeout = 3 * time.Minute
 // endTimeout is for the emulator to end by itself once it has closed the
 // agent's port, so that its exit status is its own.
 const endTimeout = 10 * time.Second
+
+// silence is how long an L1 that is up may be unheard: it is hung then, and
+// without a timer of its own to say so.
+const silence = 3 * time.Minute
 
 // l1CPU is what the emulation can do, without five-level paging, which only
 // makes its page walks longer.
@@ -71,6 +76,8 @@ type L1 struct {
 	conn    *wire.Conn
 	console *console
 
+	heard   atomic.Int64  // when the agent was heard last, Unix seconds
+	silent  atomic.Bool   // it was ended because it was not heard
 	gone    chan struct{} // closed when the emulator has ended
 	goneErr error         // how; valid once gone is closed
 
@@ -114,7 +121,9 @@ func Boot(ctx context.Context, opts Options) (*L1, error) {
 		return nil, err
 	}
 	ready := make(chan wire.Result, 1)
+	m.heard.Store(time.Now().Unix())
 	go m.receive(ready)
+	go m.listen()
 	ctx, cancel := context.WithTimeoutCause(ctx, bootTimeout, fmt.Errorf("L1 did not come up within %v", bootTimeout))
 	defer cancel()
 	select {
@@ -296,7 +305,9 @@ func (m *L1) receive(ready chan<- wire.Result) {
 			}
 			return
 		}
+		m.heard.Store(time.Now().Unix())
 		switch f.Kind {
+		case wire.Alive:
 		case wire.Hello:
 			if err := m.conn.SendJSON(0, wire.SetupRequest, m.setup()); err != nil {
 				ready <- wire.Result{Code: 1, Error: err.Error()}
@@ -312,6 +323,24 @@ func (m *L1) receive(ready chan<- wire.Result) {
 				case ch <- f:
 				case <-m.gone:
 				}
+			}
+		}
+	}
+}
+
+// listen ends an L1 that is not heard any more. It ends with L1.
+func (m *L1) listen() {
+	tick := time.NewTicker(wire.AlivePeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case <-m.gone:
+			return
+		case <-tick.C:
+			if time.Since(time.Unix(m.heard.Load(), 0)) > silence {
+				m.silent.Store(true)
+				_ = m.cmd.Process.Kill() // fails only when it has ended
+				return
 			}
 		}
 	}

@@ -64,7 +64,8 @@ func (m *L1) goneError() error {
 	err := fmt.Errorf("%w: %w", ErrGone, m.goneErr)
 	// Without the file the console has to do.
 	resets, _ := os.ReadFile(filepath.Join(m.results, resetLog))
-	if emulationFault(m.Console(consoleLines), resets) {
+	// An L1 that is not heard any more has lost its timers as well.
+	if m.silent.Load() || emulationFault(m.Console(consoleLines), resets) {
 		err = fmt.Errorf("%w: %w", err, ErrEmulation)
 	}
 	return err

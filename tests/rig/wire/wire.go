@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 )
 
 // PortName is the virtio-serial port the agent looks for.
@@ -21,6 +22,9 @@ const PortName = "org.gqemu.rig"
 // LostGuest is in the line that the agent prints on L1's console before it ends
 // L1 because the emulation lost a guest's state.
 const LostGuest = "a guest runs at an address of L1's"
+
+// AlivePeriod is how often the agent sends Alive.
+const AlivePeriod = 5 * time.Second
 
 // MaxData is the largest frame payload in bytes; longer streams are split.
 const MaxData = 64 << 10
@@ -41,6 +45,7 @@ const (
 	Stdout                       // bytes
 	Stderr                       // bytes
 	Exit                         // JSON Result; the id is free again
+	Alive                        // no data, every AlivePeriod
 	kindEnd
 )
 

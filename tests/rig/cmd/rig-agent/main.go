@@ -104,6 +104,15 @@ type process struct {
 	ended chan struct{} // closed when the program has ended
 }
 
+// beAlive tells the rig every now and then that L1 runs programs.
+func (a *agent) beAlive() {
+	for range time.Tick(wire.AlivePeriod) {
+		if a.conn.Send(wire.Frame{Kind: wire.Alive}) != nil {
+			return // serve sees it too
+		}
+	}
+}
+
 func serve() error {
 	port, err := openPort()
 	if err != nil {
@@ -115,6 +124,7 @@ func serve() error {
 	}
 	a := &agent{conn: wire.NewConn(port), running: make(map[uint32]*process)}
 	go watchGuests()
+	go a.beAlive()
 	if err := a.conn.Send(wire.Frame{Kind: wire.Hello}); err != nil {
 		return err
 	}
