@@ -128,6 +128,9 @@ func (v *VMM) Exec(command string, timeout time.Duration) (out string, status in
 		if err != nil {
 			return b.String(), 0, err
 		}
+		if strings.Contains(l.Text, initMarker) {
+			return b.String(), 0, fmt.Errorf("%w: it booted again in the middle of %.200q; %s", ErrGuestDied, command, v.QMP.resets())
+		}
 		if text, ok := strings.CutPrefix(l.Text, "|"+id+" "); ok {
 			b.WriteString(text + "\n")
 		} else if text, ok := strings.CutPrefix(l.Text, "="+id+" "); ok {

@@ -147,6 +147,19 @@ func (q *QMP) Count(mark int, name string) int {
 	return n
 }
 
+// resets lists the RESET events so far.
+func (q *QMP) resets() string {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	text := "the resets so far:"
+	for _, e := range q.events {
+		if e.Event == "RESET" {
+			text += fmt.Sprintf(" %v at %d.%06d;", e.Data, e.Timestamp.Seconds, e.Timestamp.Microseconds)
+		}
+	}
+	return text
+}
+
 // WaitEvent returns the first event of that name from mark on.
 func (q *QMP) WaitEvent(mark int, name string, timeout time.Duration) (qmp.Event, error) {
 	timer := time.NewTimer(timeout)

@@ -18,6 +18,7 @@ const tracing = "/sys/kernel/debug/tracing/"
 type shutdowns struct {
 	// L1's code around VMRUN, from and up to.
 	from, to uint64
+	told     int // how many are on the console
 }
 
 // vmrunBytes is more than the function around VMRUN has.
@@ -55,7 +56,9 @@ func traceShutdowns() (*shutdowns, error) {
 	return s, nil
 }
 
-// lost tells whether one of the triple faults so far was the emulation's.
+// lost tells whether one of the triple faults so far was the emulation's. Each
+// is put down on L1's console: what resets a guest that nobody reset is worth
+// knowing.
 func (s *shutdowns) lost() bool {
 	if s == nil {
 		return false
@@ -64,12 +67,19 @@ func (s *shutdowns) lost() bool {
 	if err != nil {
 		return false
 	}
-	for _, m := range exitRIP.FindAllSubmatch(trace, -1) {
+	lost := false
+	for i, m := range exitRIP.FindAllSubmatch(trace, -1) {
+		if i < s.told {
+			continue
+		}
+		s.told++
+		whose := ""
 		rip, err := strconv.ParseUint(string(m[1]), 16, 64)
 		if err == nil && rip >= s.from && rip < s.to {
-			fmt.Fprintf(os.Stderr, "rig-agent: a guest's triple fault at %#x, which is L1's code around VMRUN\n", rip)
-			return true
+			lost = true
+			whose = ", which is L1's code around VMRUN"
 		}
+		fmt.Fprintf(os.Stderr, "rig-agent: a guest's triple fault at 0x%s%s\n", m[1], whose)
 	}
-	return false
+	return lost
 }
