@@ -81,6 +81,7 @@ func (v *VM) registerEvents() {
 	qapi.RegisterEvent[struct{}](r, "STOP")
 	qapi.RegisterEvent[struct{}](r, "RESUME")
 	qapi.RegisterEvent[DeviceDeletedEvent](r, "DEVICE_DELETED")
+	registerVDPAEvent(r)
 }
 
 // DeviceDeletedEvent is the data of DEVICE_DELETED.

@@ -55,6 +55,11 @@ type Device struct {
 	bases    []uint32
 	basesErr error
 	lastErr  error // why the device is broken
+	told     map[failure]bool
+	lines    lineLimit
+	stats    stats
+	// recheck tells that the device signalled a change during a start.
+	recheck bool
 
 	tasks   sync.WaitGroup // goroutines
 	working bool           // tasks has had one
@@ -100,6 +105,7 @@ func (d *Device) Realize(h *qdev.Host) error {
 		return errors.New("vhost-vdpa-device: vhostdev are missing")
 	}
 	d.host, d.state, d.lastErr, d.realizing = h, stateInactive, nil, true
+	d.told, d.lines, d.recheck = nil, lineLimit{}, false
 	// The last to be undone: goroutines end once they get the lock.
 	d.Defer(d.join)
 	be, err := d.open(h, d.vhostdev)
@@ -200,9 +206,12 @@ func (d *Device) prepare(queues int) error {
 	if err := d.be.SetOwner(); err != nil {
 		return err
 	}
-	d.calls = nil
+	d.calls, d.stats = nil, stats{queues: make([]queueStats, queues)}
 	for i := range queues {
-		r, err := d.newRelay(func() { d.QueueUsed(i) })
+		r, err := d.newRelay(func() {
+			d.stats.queues[i].interrupts++
+			d.QueueUsed(i)
+		})
 		if err != nil {
 			return err
 		}
@@ -211,7 +220,7 @@ func (d *Device) prepare(queues int) error {
 			return err
 		}
 	}
-	r, err := d.newRelay(d.ConfigChanged)
+	r, err := d.newRelay(d.deviceChanged)
 	d.changed = r
 	return err
 }
@@ -251,25 +260,6 @@ func (d *Device) listen(h *qdev.Host) error {
 	return nil
 }
 
-// expose shows clients what the device does.
-func (d *Device) expose() error {
-	for _, p := range []*qom.Property{
-		qom.NewProperty("x-state", "string", nil, func(d *Device) any { return d.state.String() }, nil, nil),
-		qom.NewProperty("x-error", "string", nil, func(d *Device) any {
-			if d.lastErr == nil {
-				return ""
-			}
-			return d.lastErr.Error()
-		}, nil, nil),
-	} {
-		if err := qom.AddProperty(d, p); err != nil {
-			return err
-		}
-		d.Defer(func() { qom.RemoveProperty(d, p.Name) })
-	}
-	return nil
-}
-
 // Reset is part of qdev.Resetter.
 func (d *Device) Reset() { d.State.Reset() }
 
@@ -284,18 +274,4 @@ func (d *Device) join() {
 	d.host.Lock.Lock()
 	d.working = false
 	d.calls, d.changed = nil, nil
-}
-
-// logError logs a failed call.
-func (d *Device) logError(err error) {
-	e := d.host.Log.Error().Str("id", d.ID())
-	var op *OpError
-	if errors.As(err, &op) {
-		e = e.Str("verb", string(op.Verb)).Str("device", op.Device)
-		if op.Queue >= 0 {
-			e = e.Int("queue", op.Queue)
-		}
-		e = e.Str("errno", errno.Text(op.Err))
-	}
-	e.Msg(err.Error())
 }

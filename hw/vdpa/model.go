@@ -3,7 +3,6 @@ package vdpa
 import (
 	"bytes"
 	"errors"
-	"strings"
 
 	"github.com/gqemu/gqemu/hw/virtio"
 )
@@ -184,6 +183,7 @@ func (d *Device) finish(op *startOp) {
 		model{d}.StopQueue(n)
 	}
 	_ = d.writeConfig(op) // shown already
+	d.startedWell()
 }
 
 // fail is called when a call fails after realize: the device is taken to the
@@ -198,23 +198,6 @@ func (d *Device) fail(what string, err error) {
 		}
 	}
 	d.broken(what, err)
-}
-
-// broken tells the log, the user and the driver that the device works no
-// more.
-func (d *Device) broken(what string, err error) {
-	again := d.state == stateBroken && d.lastErr != nil && d.lastErr.Error() == err.Error()
-	d.move(evFailed)
-	d.lastErr = err
-	if !again {
-		d.logError(err)
-		if d.host.Report != nil {
-			// One line, also where undoing has failed too.
-			text := strings.ReplaceAll(what+err.Error(), "\n", "; ")
-			d.host.Report("vhost-vdpa-device: " + text)
-		}
-	}
-	d.NeedsReset()
 }
 
 // shutdown takes the device out of use for good.
@@ -236,5 +219,7 @@ func (d *Device) move(e event) {
 	if next != d.state {
 		d.host.Log.Debug().Str("id", d.ID()).Stringer("event", e).Stringer("state", next).Msg("vdpa")
 	}
+	from := d.state
 	d.state = next
+	d.moved(e, from)
 }

@@ -74,6 +74,14 @@ func (s *State) inConfig(offset uint64, size int) bool {
 	return offset < uint64(s.config.size) && size <= s.config.size-int(offset)
 }
 
+// SetConfigSize is called by a device whose configuration space has another
+// size than it had. A driver is to read it anew, from the beginning.
+func (s *State) SetConfigSize(n int) {
+	c := &s.config
+	c.size, c.seen = n, c.seen[:min(n, len(c.seen))]
+	c.generation++
+}
+
 // ConfigChanged is called by the device when its configuration space has
 // changed: the driver gets a configuration change notification.
 func (s *State) ConfigChanged() {

@@ -279,6 +279,7 @@ func (s *State) Notify(n uint32) {
 		s.Illegal("notification of queue %d of %d", n, len(s.queues))
 		return
 	}
+	s.queues[n].Notified++
 	if s.local != nil {
 		s.local.kicked(int(n))
 		return

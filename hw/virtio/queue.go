@@ -24,6 +24,9 @@ type Queue struct {
 	// Kick is signalled when the driver notifies the queue. It lives as
 	// long as the device is plugged.
 	Kick *sys.Eventfd
+	// Notified counts the driver's notifications that passed through this
+	// process; the others went to Kick by themselves.
+	Notified uint64
 }
 
 // defaultAlign is the alignment of a legacy ring before the driver says
@@ -31,7 +34,7 @@ type Queue struct {
 const defaultAlign = 4096
 
 func (q *Queue) reset() {
-	*q = Queue{Max: q.Max, Num: q.Max, Align: defaultAlign, Kick: q.Kick}
+	*q = Queue{Max: q.Max, Num: q.Max, Align: defaultAlign, Kick: q.Kick, Notified: q.Notified}
 }
 
 // splitMax is the largest power of two a split ring may have.

@@ -29,6 +29,7 @@ var schemaDifferences = []schemaDifference{
 	{`object-add.qom-type: no values `, kindsThere},
 	{`object-add.qom-type: value vdpa-sim-`, own},
 	{`query-migrate(): no member `, "there is no migration"},
+	{`__io.github.gqemu_VDPA_DEVICE_STATE: no event of QEMU's`, own},
 	{`GUEST_PANICKED: no member info`, noPanicInfo},
 	{`GUEST_CRASHLOADED: no member info`, noPanicInfo},
 }
