@@ -42,6 +42,11 @@ type Host struct {
 	// ReleaseFD says that a descriptor of OpenFD's is about to be closed. Nil
 	// where there are no fd sets.
 	ReleaseFD func(fd int)
+	// TakeFD gives the caller a descriptor for good: one that the client
+	// whose command is under way has named with getfd, or, by its number, one
+	// that the process was started with. Errors have QEMU's texts. Nil where
+	// there are none.
+	TakeFD func(name string) (fd int, err error)
 	// Await lets a guest access wait for done without the VM lock, which is
 	// held again when it returns. It may return before done is closed, so
 	// that a vCPU that is asked to pause does so at once. Nil waits for

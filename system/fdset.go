@@ -2,6 +2,8 @@ package system
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +27,34 @@ func (v *VM) openFile(path string, flags int, perm uint32) (int, error) {
 
 // openFD opens a path below /dev/fdset for a device; see qdev.Host.
 func (v *VM) openFD(path string) (int, error) { return v.fdsets.Open(path, unix.O_RDWR) }
+
+// inherited tells whether the process was started with a descriptor that
+// nothing of it has taken. Such a one has no close-on-exec; all that this
+// process opened has.
+func inherited(fd int) bool {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
+// takeFD gives a descriptor to a device for good; see qdev.Host. What is no
+// number is a name, as in QEMU, and a number is that of an inherited one: a
+// client must not get at what is the program's own.
+func (v *VM) takeFD(name string) (int, error) {
+	if v.caller != nil && (name == "" || name[0] < '0' || name[0] > '9') {
+		return namedFD(v.caller, name)
+	}
+	fd, err := strconv.ParseUint(name, 10, 31)
+	switch {
+	case err != nil:
+		return -1, fmt.Errorf("Invalid file descriptor number '%s'", name)
+	case fd <= 2:
+		return -1, errors.New("fd cannot be a standard I/O stream")
+	case !inherited(int(fd)):
+		return -1, fmt.Errorf("File descriptor %d is not valid or already in use", fd)
+	}
+	unix.CloseOnExec(int(fd))
+	return int(fd), nil
+}
 
 // countClients keeps descriptor sets for clients as long as there is one.
 func (v *VM) countClients(present bool) {
@@ -60,8 +90,7 @@ func (v *VM) addFD(f cli.AddFD) error {
 	case f.FD <= 2:
 		return errors.New("fd cannot be a standard I/O stream")
 	}
-	// What was inherited has no close-on-exec; all that this process opened has.
-	if flags, err := unix.FcntlInt(uintptr(f.FD), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC != 0 {
+	if !inherited(f.FD) {
 		return errors.New("fd is not valid or already in use")
 	}
 	if f.Set < 0 {

@@ -1,6 +1,7 @@
 package system
 
 import (
+	"context"
 	"strconv"
 
 	"github.com/gqemu/gqemu/qapi"
@@ -20,11 +21,15 @@ type deviceDelArgs struct {
 
 // registerQdev adds commands of QAPI module qdev.
 func (v *VM) registerQdev() {
-	register(v, "device_add", func(args map[string]any) (none, error) {
+	qapi.Register(v.commands, "device_add", func(_ context.Context, c *qapi.Call, args map[string]any) (none, error) {
 		r, err := deviceRequest(flatten(args), false)
 		if err != nil {
 			return none{}, err
 		}
+		// Devices take descriptors while they are realized, before anything
+		// that lets go of the lock.
+		v.caller = c.Session
+		defer func() { v.caller = nil }()
 		_, err = v.host.Add(r)
 		return none{}, err
 	}, qapi.RawArgs[deviceAddSchema](), qapi.Feature("json-cli"), qapi.Feature("json-cli-hotplug"))

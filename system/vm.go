@@ -105,6 +105,7 @@ type VM struct {
 	root, objects, chardevObjects qom.Object
 
 	run       runControl
+	caller    qapi.Session  // whose device_add is under way, nil for nobody's
 	changing  bool          // a transition is under way
 	changed   sync.Cond     // on mu: changing became false, or ending true
 	ending    bool          // the VM goes down: no command or transition begins
@@ -236,7 +237,7 @@ func (v *VM) addMachine(t *qom.Type) error {
 	}
 	h := &qdev.Host{
 		Lock: v, Log: v.env.Log, Chardevs: v.chardevs, Report: v.report, Events: v, Run: &v.run, Await: v.await, Guest: v,
-		OpenFD: v.openFD, ReleaseFD: v.fdsets.Release, OnlyMigratable: v.cfg.OnlyMigratable,
+		OpenFD: v.openFD, ReleaseFD: v.fdsets.Release, TakeFD: v.takeFD, OnlyMigratable: v.cfg.OnlyMigratable,
 		Boot: &qdev.BootOrder{}, Types: types, Root: v.root,
 		Map:    &memory.Map{},
 		System: memory.NewContainer("system", memory.MaxSize),

@@ -60,7 +60,7 @@ func (d *Device) health() error {
 		if !s.Has(virtio.StatusNeedsReset) {
 			why = fmt.Errorf("the device is no longer started, its status is %#02x", status)
 		}
-		return &OpError{Verb: VerbGetStatus, Device: d.vhostdev, Queue: -1, Err: why}
+		return &OpError{Verb: VerbGetStatus, Device: d.name, Queue: -1, Err: why}
 	}
 	size, err := d.be.GetConfigSize()
 	if err != nil {
@@ -68,7 +68,7 @@ func (d *Device) health() error {
 	}
 	if int(size) != len(d.config) {
 		return &OpError{
-			Verb: VerbGetConfigSize, Device: d.vhostdev, Queue: -1,
+			Verb: VerbGetConfigSize, Device: d.name, Queue: -1,
 			Err: fmt.Errorf("the configuration space has %d bytes, it had %d", size, len(d.config)),
 		}
 	}

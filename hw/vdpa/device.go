@@ -1,7 +1,6 @@
 package vdpa
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"sync"
@@ -28,6 +27,8 @@ type Device struct {
 	// Properties.
 	vhostdev    string
 	hasVhostdev bool // vhostdev="" is a path like any other
+	vhostfd     string
+	hasVhostfd  bool
 	queueSize   uint16
 	bootIndex   int32
 
@@ -36,6 +37,7 @@ type Device struct {
 
 	host     *qdev.Host
 	be       Backend
+	name     string // of what was opened, for texts
 	features uint64 // the device's own
 	config   []byte // as it was read last
 	dma      *dmaMap
@@ -78,21 +80,23 @@ func RegisterTypesWith(r *qom.Registry, open OpenFunc) {
 		},
 		New: func() qom.Object { return &Device{open: open, memlock: readMemlock} },
 		Properties: []*qom.Property{
-			vhostdevProperty(),
+			named("vhostdev", func(d *Device) (*string, *bool) { return &d.vhostdev, &d.hasVhostdev }),
+			named("vhostfd", func(d *Device) (*string, *bool) { return &d.vhostfd, &d.hasVhostfd }),
 			qdev.Field("queue-size", func(d *Device) *uint16 { return &d.queueSize }, 0),
 			qdev.BootIndex(func(d *Device) *int32 { return &d.bootIndex }, ""),
 		},
 	})
 }
 
-// vhostdevProperty tells an empty path from none.
-func vhostdevProperty() *qom.Property {
-	p := qdev.Field("vhostdev", func(d *Device) *string { return &d.vhostdev }, "")
+// named is a property that tells an empty string from none.
+func named(name string, field func(d *Device) (value *string, given *bool)) *qom.Property {
+	p := qdev.Field(name, func(d *Device) *string { v, _ := field(d); return v }, "")
 	set := p.Set
 	p.Set = func(o qom.Object, v qom.Value) error {
 		err := set(o, v)
 		if err == nil {
-			o.(*Device).hasVhostdev = true
+			_, given := field(o.(*Device))
+			*given = true
 		}
 		return err
 	}
@@ -101,18 +105,15 @@ func vhostdevProperty() *qom.Property {
 
 // Realize is part of qdev.Realizer. The kernel is called in QEMU's order.
 func (d *Device) Realize(h *qdev.Host) error {
-	if !d.hasVhostdev {
-		return errors.New("vhost-vdpa-device: vhostdev are missing")
-	}
 	d.host, d.state, d.lastErr, d.realizing = h, stateInactive, nil, true
 	d.told, d.lines, d.recheck = nil, lineLimit{}, false
 	// The last to be undone: goroutines end once they get the lock.
 	d.Defer(d.join)
-	be, err := d.open(h, d.vhostdev)
+	be, name, err := d.openBackend(h)
 	if err != nil {
 		return err
 	}
-	d.be = be
+	d.be, d.name = be, name
 	d.Defer(func() {
 		if err := be.Close(); err != nil {
 			d.logError(err)

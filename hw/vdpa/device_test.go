@@ -376,7 +376,7 @@ func TestProperties(t *testing.T) {
 	for _, p := range r.dev.Type().Listed() {
 		got = append(got, fmt.Sprintf("%s %s %v", p.Name, p.Type, p.Default))
 	}
-	want := []string{"vhostdev str <nil>", "queue-size uint16 0", "bootindex int32 <nil>"}
+	want := []string{"vhostdev str <nil>", "queue-size uint16 0", "vhostfd str <nil>", "bootindex int32 <nil>"}
 	if !slices.Equal(got, want) {
 		t.Errorf("properties %q", got)
 	}

@@ -1,6 +1,7 @@
 package vdpa
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -65,6 +66,30 @@ func Open(h *qdev.Host, vhostdev string) (Backend, error) {
 		k.release = h.ReleaseFD
 	}
 	return k, nil
+}
+
+// openBackend opens what the properties name. name is for error texts.
+func (d *Device) openBackend(h *qdev.Host) (b Backend, name string, err error) {
+	switch {
+	case d.hasVhostdev && d.hasVhostfd:
+		return nil, "", errors.New("vhost-vdpa-device: vhostdev= and vhostfd= are mutually exclusive")
+	case d.hasVhostdev:
+		b, err = d.open(h, d.vhostdev)
+		return b, d.vhostdev, err
+	case !d.hasVhostfd:
+		return nil, "", errors.New("vhost-vdpa-device: vhostdev are missing")
+	}
+	fd := -1
+	if h.TakeFD == nil {
+		err = fmt.Errorf("File descriptor named '%s' has not been found", d.vhostfd)
+	} else {
+		fd, err = h.TakeFD(d.vhostfd)
+	}
+	name = "vhostfd=" + d.vhostfd
+	if err != nil {
+		return nil, name, &wordedError{"vhost-vdpa-device: unable to parse vhostfd: " + err.Error(), err}
+	}
+	return NewKernel(fd, name), name, nil
 }
 
 func openFD(h *qdev.Host, path string) (int, error) {

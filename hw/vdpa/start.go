@@ -221,7 +221,7 @@ func (d *Device) setStatus(s uint8) error {
 	}
 	if got != s {
 		return &OpError{
-			Verb: VerbSetStatus, Device: d.vhostdev, Queue: -1, Detail: fmt.Sprintf("%#02x", s),
+			Verb: VerbSetStatus, Device: d.name, Queue: -1, Detail: fmt.Sprintf("%#02x", s),
 			Err: fmt.Errorf("status is %#02x", got),
 		}
 	}
@@ -281,11 +281,11 @@ func (d *Device) suspend() error {
 // usedIndex is how many buffers of a queue the device has finished.
 func (d *Device) usedIndex(queue int) (uint32, error) {
 	if d.Packed() {
-		return 0, fmt.Errorf("vdpa: %s cannot be suspended, and a packed ring does not tell where it stands", d.vhostdev)
+		return 0, fmt.Errorf("vdpa: %s cannot be suspended, and a packed ring does not tell where it stands", d.name)
 	}
 	var b [2]byte
 	if err := d.host.Memory.ReadAt(b[:], d.Queue(queue).Used+2); err != nil {
-		return 0, fmt.Errorf("vdpa: %s queue %d: %w", d.vhostdev, queue, err)
+		return 0, fmt.Errorf("vdpa: %s queue %d: %w", d.name, queue, err)
 	}
 	return uint32(binary.LittleEndian.Uint16(b[:])), nil
 }
