@@ -327,6 +327,7 @@ func TestReload(t *testing.T) {
 	rec := NewRecorder("/dev/vhost-vdpa-0", 2)
 	r := newRig(t, true, rec)
 	r.drive(2)
+	r.hear()
 	fds := openFDs(t)
 	for range 10 {
 		r.drive(2)

@@ -177,6 +177,28 @@ func (r *rig) waitState(s state) {
 	r.wait("state "+s.String(), func() bool { return r.dev.state == s })
 }
 
+// hear waits until every eventfd of the device that runs is listened to: each
+// takes a descriptor more from then on.
+func (r *rig) hear() {
+	r.T.Helper()
+	for i := range r.dev.calls {
+		if err := r.rec.Interrupt(i); err != nil {
+			r.T.Fatal(err)
+		}
+	}
+	if err := r.rec.ChangeConfig(0, nil); err != nil {
+		r.T.Fatal(err)
+	}
+	r.wait("the relays", func() bool {
+		for _, q := range r.dev.stats.queues {
+			if q.interrupts == 0 {
+				return false
+			}
+		}
+		return r.dev.stats.changes > 0
+	})
+}
+
 // waitGoroutines waits until n goroutines are left. One that has said it is
 // done is still counted for a moment.
 func (r *rig) waitGoroutines(n int) {
