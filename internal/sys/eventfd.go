@@ -5,7 +5,6 @@ import (
 	"errors"
 	"os"
 	"sync"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,34 +18,20 @@ import (
 // that nobody here waits for, such as one between a guest and its device,
 // wakes no thread of this process.
 type Eventfd struct {
-	f    *os.File // not known to the poller
-	conn syscall.RawConn
-	fd   int
+	fd int
 
-	mu     sync.Mutex // guards what follows
-	wait   *os.File   // a duplicate that the poller knows, nil until it is needed
+	mu     sync.RWMutex // guards what follows, and fd against Close
+	wait   *os.File     // fd as the poller knows it, nil until it is needed
 	closed bool
 }
 
 // NewEventfd makes an eventfd with a count of zero.
 func NewEventfd() (*Eventfd, error) {
-	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	fd, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	if err != nil {
 		return nil, os.NewSyscallError("eventfd", err)
 	}
-	// NewFile gives descriptors that do not block to the runtime's poller, so
-	// it stops blocking afterwards. f.Fd() is never called.
-	f := os.NewFile(uintptr(fd), "eventfd")
-	if err := unix.SetNonblock(fd, true); err != nil {
-		f.Close()
-		return nil, os.NewSyscallError("fcntl", err)
-	}
-	conn, err := f.SyscallConn()
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return &Eventfd{f: f, conn: conn, fd: fd}, nil
+	return &Eventfd{fd: fd}, nil
 }
 
 // FD is the descriptor, for handing to the kernel. It is valid until Close.
@@ -55,35 +40,37 @@ func (e *Eventfd) FD() int { return e.fd }
 // Signal adds one to the count. It never waits: a count at its maximum has
 // been signalled well enough. After Close it returns os.ErrClosed.
 func (e *Eventfd) Signal() error {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.closed {
+		return os.ErrClosed
+	}
 	var one [8]byte
 	binary.NativeEndian.PutUint64(one[:], 1)
-	var werr error
-	err := e.conn.Control(func(fd uintptr) { _, werr = unix.Write(int(fd), one[:]) })
-	if err != nil {
-		return os.ErrClosed // all that Control fails for
-	}
-	if werr == unix.EAGAIN {
+	_, err := unix.Write(e.fd, one[:])
+	if err == unix.EAGAIN {
 		return nil
 	}
-	return os.NewSyscallError("write", werr)
+	return os.NewSyscallError("write", err)
 }
 
 // Drain takes the count without waiting, zero when nothing was signalled.
 // After Close it returns os.ErrClosed.
 func (e *Eventfd) Drain() (uint64, error) {
-	var buf [8]byte
-	var rerr error
-	err := e.conn.Control(func(fd uintptr) { _, rerr = unix.Read(int(fd), buf[:]) })
-	if err != nil {
+	e.mu.RLock()
+	defer e.mu.RUnlock()
+	if e.closed {
 		return 0, os.ErrClosed
 	}
-	if rerr == unix.EAGAIN {
+	var buf [8]byte
+	_, err := unix.Read(e.fd, buf[:])
+	switch err {
+	case nil:
+		return binary.NativeEndian.Uint64(buf[:]), nil
+	case unix.EAGAIN:
 		return 0, nil
 	}
-	if rerr != nil {
-		return 0, os.NewSyscallError("read", rerr)
-	}
-	return binary.NativeEndian.Uint64(buf[:]), nil
+	return 0, os.NewSyscallError("read", err)
 }
 
 // Wait blocks until the eventfd is signalled and takes the count, which is
@@ -100,7 +87,7 @@ func (e *Eventfd) Wait() (uint64, error) {
 	return binary.NativeEndian.Uint64(buf[:]), nil
 }
 
-// waiter is the file that Wait reads.
+// waiter is the file that Wait reads. The descriptor is its own from now on.
 func (e *Eventfd) waiter() (*os.File, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -108,11 +95,9 @@ func (e *Eventfd) waiter() (*os.File, error) {
 	case e.closed:
 		return nil, os.ErrClosed
 	case e.wait == nil:
-		fd, err := unix.FcntlInt(uintptr(e.fd), unix.F_DUPFD_CLOEXEC, 0)
-		if err != nil {
-			return nil, os.NewSyscallError("fcntl", err)
-		}
-		e.wait = os.NewFile(uintptr(fd), "eventfd")
+		// The descriptor does not block, so NewFile gives it to the poller.
+		// Fd() would take it away again and is never called.
+		e.wait = os.NewFile(uintptr(e.fd), "eventfd")
 	}
 	return e.wait, nil
 }
@@ -122,12 +107,14 @@ func (e *Eventfd) waiter() (*os.File, error) {
 func (e *Eventfd) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.closed {
+		return os.ErrClosed
+	}
 	e.closed = true
 	if e.wait != nil {
-		// The second time it is closed already.
-		_ = e.wait.Close()
+		return closedError(e.wait.Close())
 	}
-	return closedError(e.f.Close())
+	return os.NewSyscallError("close", unix.Close(e.fd))
 }
 
 func closedError(err error) error {
