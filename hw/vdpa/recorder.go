@@ -157,13 +157,56 @@ func (r *Recorder) ChangeConfig(offset int, data []byte) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	copy(r.Config[offset:], data)
-	if r.configFD < 0 {
+	return signal(r.configFD)
+}
+
+// SetFail changes Fail while the device is in use.
+func (r *Recorder) SetFail(fail func(n int, call string) error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.Fail = fail
+}
+
+// NeedReset makes the device ask for a reset, and signals that where something
+// listens.
+func (r *Recorder) NeedReset() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status |= needsReset
+	return signal(r.configFD)
+}
+
+// ForgetDriver makes the device one that nobody has started, and signals that
+// where something listens: what it does when its hardware begins anew.
+func (r *Recorder) ForgetDriver() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.status = 0
+	return signal(r.configFD)
+}
+
+// ResizeConfig gives the configuration space another size, and signals that
+// where something listens and asked.
+func (r *Recorder) ResizeConfig(size int, tell bool) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	config := make([]byte, size)
+	copy(config, r.Config)
+	r.Config = config
+	if !tell {
 		return nil
 	}
 	return signal(r.configFD)
 }
 
+// needsReset is the bit of the status that is the device's own.
+const needsReset = 0x40
+
+// signal adds one to an eventfd, -1 for none.
 func signal(fd int) error {
+	if fd < 0 {
+		return nil
+	}
 	_, err := unix.Write(fd, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	return err
 }

@@ -127,6 +127,7 @@ func (e *startError) Unwrap() []error { return []error{e.err, e.undo} }
 func (d *Device) startCalls(op *startOp) error {
 	be, p := d.be, &op.plan
 	steps := []func() error{
+		func() error { return p.reachable(d.dma.rng, d.name) },
 		func() error { return be.SetFeatures(p.features) },
 		func() error { return d.setStatus(statusReady | uint8(virtio.StatusFeaturesOK)) },
 		d.negotiateBackend,
