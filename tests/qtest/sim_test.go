@@ -105,7 +105,7 @@ func TestSimDiscovery(t *testing.T) {
 		if id := v.In(VDeviceID); id != 2 {
 			t.Errorf("device id %d", id)
 		}
-		want := uint64(1<<1 | 1<<2 | 1<<6 | 1<<9 | 1<<10 | 1<<13 | 1<<14 | 1<<28 | 1<<29)
+		want := uint64(1<<1 | 1<<2 | 1<<6 | 1<<9 | 1<<10 | 1<<12 | 1<<13 | 1<<14 | 1<<28 | 1<<29)
 		if v.In(VVersion) == 1 {
 			want |= 1 << 27 // any layout, which modern drivers have anyway
 		} else {

@@ -16,6 +16,7 @@ const (
 	blkBlockSize   = 6
 	blkFlush       = 9
 	blkTopology    = 10
+	blkMQ          = 12
 	blkDiscard     = 13
 	blkWriteZeroes = 14
 )
@@ -53,10 +54,11 @@ const (
 	maxZeroSectors    = 64 << 20 / sectorSize
 )
 
-// blk is a block device on a store. Only the device's goroutine and calls that
-// hold device.io use it.
+// blk is a block device on a store. It is used with device.io held, for reading
+// by the queues' goroutines, for writing by what changes it.
 type blk struct {
 	store    *store
+	queues   uint16
 	sectors  uint64
 	readOnly bool
 	max      uint16
@@ -80,7 +82,7 @@ func (b *blk) layOut() {
 	le.PutUint32(c[20:], sectorSize)
 	c[24] = 3               // physical blocks of 4 KiB
 	le.PutUint16(c[26:], 1) // minimum I/O size in blocks
-	le.PutUint16(c[34:], 1) // queues
+	le.PutUint16(c[34:], b.queues)
 	le.PutUint32(c[36:], maxDiscardSectors)
 	le.PutUint32(c[40:], maxRanges)
 	le.PutUint32(c[44:], 1) // discard alignment in sectors
@@ -91,14 +93,14 @@ func (b *blk) layOut() {
 
 func (b *blk) deviceID() uint32 { return 2 }
 func (b *blk) queueMax() uint16 { return b.max }
-func (b *blk) groups() []int    { return []int{0} }
+func (b *blk) groups() []int    { return make([]int, b.queues) }
 func (b *blk) config() []byte   { return b.space[:] }
 
 // setConfig changes nothing, as in the kernel.
 func (b *blk) setConfig(int, []byte) {}
 
 func (b *blk) features() uint64 {
-	f := ringFeatures | 1<<blkSizeMax | 1<<blkSegMax | 1<<blkBlockSize | 1<<blkFlush | 1<<blkTopology
+	f := ringFeatures | 1<<blkSizeMax | 1<<blkSegMax | 1<<blkBlockSize | 1<<blkFlush | 1<<blkTopology | 1<<blkMQ
 	if b.readOnly {
 		return f | 1<<blkReadOnly
 	}

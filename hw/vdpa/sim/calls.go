@@ -30,14 +30,15 @@ func (d *device) quick(verb vdpa.Verb, run func() error) error {
 	return d.fail(verb, -1, err)
 }
 
-// change is a call that waits for the request under way.
+// change is a call that waits for the requests under way.
 func (d *device) change(verb vdpa.Verb, run func() error) error {
 	d.io.Lock()
 	defer d.io.Unlock()
 	return d.quick(verb, run)
 }
 
-// vring is a call about a queue.
+// vring is a call about a queue. It waits for the requests under way, in other
+// queues too: what they use of each other is the model's.
 func (d *device) vring(verb vdpa.Verb, n int, run func(q *queue) error) error {
 	d.io.Lock()
 	defer d.io.Unlock()
@@ -226,16 +227,11 @@ func (d *device) SetVringKick(n, fd int) error {
 		if err != nil {
 			return err
 		}
-		if dup >= 0 {
-			if err := d.poll.add(dup, int32(n)); err != nil {
-				closeFD(dup)
-				return err
-			}
+		if err := d.rebind(n, q.kick, dup); err != nil {
+			closeFD(dup)
+			return err
 		}
-		if q.kick >= 0 {
-			d.poll.remove(q.kick)
-			closeFD(q.kick)
-		}
+		closeFD(q.kick)
 		q.kick = dup
 		return nil
 	})
@@ -259,7 +255,7 @@ func (d *device) SetVringEnable(n int, on bool) error {
 		}
 		q.settle()
 		q.enabled, q.broken = on, false
-		d.kickAll()
+		d.wake(n)
 		return nil
 	})
 }

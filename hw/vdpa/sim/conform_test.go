@@ -47,7 +47,7 @@ func (k *kit) make(typ, id string, props map[string]any) (qdev.UserCreatable, er
 	}
 	o := obj.(qdev.UserCreatable)
 	k.Do(func() {
-		for _, name := range []string{"size", "path", "readonly", "serial", "queue-size", "mac", "mtu"} {
+		for _, name := range []string{"size", "path", "readonly", "serial", "queue-size", "num-queues", "mac", "mtu"} {
 			if v, ok := props[name]; ok && err == nil {
 				err = qom.Set(o, name, qom.JSON(v))
 			}
@@ -102,6 +102,7 @@ func TestConforms(t *testing.T) {
 	for name, props := range map[string]map[string]any{
 		"memory": {"size": int64(2 << 20)},
 		"file":   {"path": file},
+		"queues": {"size": int64(2 << 20), "num-queues": int64(4)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			k := newKit(t)

@@ -10,7 +10,6 @@ import (
 	"github.com/gqemu/gqemu/hw/vdpa"
 	"github.com/gqemu/gqemu/hw/virtio"
 	"github.com/gqemu/gqemu/hw/virtio/vring"
-	"github.com/gqemu/gqemu/internal/sys"
 )
 
 // model is a kind of device.
@@ -29,16 +28,20 @@ type model interface {
 	// another takes buffers from it.
 	passive(n int) bool
 	// serve takes one chain of queue n, which is q, and tells whether there
-	// was one. An error is q's. device.io is held.
+	// was one. An error is q's. It is called on the queue's own goroutine,
+	// with device.io held for reading and the queue's mu held, so that several
+	// queues are served at once; what they share is the model's to guard.
 	serve(d *device, n int, q *vring.Queue) (worked bool, err error)
 }
 
 // device is an opened simulator, a vdpa.Backend.
 //
-// io is held while a request is processed and by calls that change what the
-// device works on; mu guards what other calls look at, so that those never
-// wait for a disk. io is taken before mu. What both are held for when it is
-// written may be read under either.
+// io is held for reading while a request is processed, and for writing by calls
+// that change what the device works on: those wait for the requests under way
+// in all queues, and no further one begins meanwhile. mu guards what other
+// calls look at, so that those never wait for a disk. The order is io, a
+// queue's mu, mu. What io and mu are both held for when it is written may be
+// read under either.
 type device struct {
 	name  string
 	model model
@@ -47,12 +50,11 @@ type device struct {
 	errors *atomic.Uint64
 	free   func() // the device can be opened again
 
-	poll *poller
-	wake *sys.Eventfd // look at all queues
-	stop atomic.Bool
-	done chan struct{} // the goroutine has ended
+	stop    atomic.Bool
+	tasks   sync.WaitGroup // a worker for each queue
+	workers []worker       // none before start
 
-	io     sync.Mutex
+	io     sync.RWMutex
 	spaces []*iotlb // by ASID
 	asid   []int    // by group
 	groups []int    // by queue
@@ -69,8 +71,10 @@ type device struct {
 	accepted uint64 // both
 }
 
-// queue is one virtqueue as the calls have set it up. Guarded by device.io.
+// queue is one virtqueue as the calls have set it up. Guarded by device.io; to
+// use its ring, or break it, mu is held too.
 type queue struct {
+	mu      sync.Mutex
 	num     uint32
 	base    uint16
 	addr    vdpa.VringAddr
@@ -84,18 +88,16 @@ type queue struct {
 	broken bool
 }
 
-// wakeTag is what the poller calls device.wake. Other tags are queues.
-const wakeTag = -1
-
 // newDevice makes a device. free is called when it is closed. Its queues are
 // processed once it was started.
 func newDevice(name string, m model, log zerolog.Logger, errors *atomic.Uint64, free func()) *device {
 	d := &device{
 		name: name, model: m, log: log, errors: errors, free: free,
-		done: make(chan struct{}), batch: -1, configFD: -1, groups: m.groups(),
+		batch: -1, configFD: -1, groups: m.groups(),
 	}
-	for _, g := range d.groups {
-		d.queues = append(d.queues, queue{kick: -1, call: -1})
+	d.queues = make([]queue, len(d.groups))
+	for i, g := range d.groups {
+		d.queues[i].kick, d.queues[i].call = -1, -1
 		for len(d.asid) <= g {
 			d.asid, d.spaces = append(d.asid, 0), append(d.spaces, &iotlb{})
 		}
@@ -104,24 +106,25 @@ func newDevice(name string, m model, log zerolog.Logger, errors *atomic.Uint64, 
 	return d
 }
 
-// start starts the device's goroutine.
+// start starts the device's goroutines, one for each queue.
 func (d *device) start() error {
-	var err error
-	if d.poll, err = newPoller(); err != nil {
-		return err
-	}
-	if d.wake, err = sys.NewEventfd(); err == nil {
-		if err = d.poll.add(d.wake.FD(), wakeTag); err == nil {
-			go d.work()
-			return nil
+	workers := make([]worker, len(d.queues))
+	for i := range workers {
+		if err := workers[i].open(); err != nil {
+			for j := range i {
+				workers[j].close()
+			}
+			return err
 		}
-		d.wake.Close()
 	}
-	d.poll.close()
-	return err
+	d.workers = workers
+	for i := range workers {
+		d.tasks.Go(func() { d.work(i) })
+	}
+	return nil
 }
 
-// Close is part of vdpa.Backend. It waits for the request under way.
+// Close is part of vdpa.Backend. It waits for the requests under way.
 func (d *device) Close() error {
 	d.io.Lock()
 	d.mu.Lock()
@@ -133,10 +136,11 @@ func (d *device) Close() error {
 		return nil
 	}
 	d.stop.Store(true)
-	_ = d.wake.Signal()
-	<-d.done
-	d.poll.close()
-	d.wake.Close()
+	d.kickAll()
+	d.tasks.Wait()
+	for i := range d.workers {
+		d.workers[i].close()
+	}
 	for i := range d.queues {
 		closeFD(d.queues[i].kick)
 		closeFD(d.queues[i].call)
@@ -154,12 +158,14 @@ func (d *device) reset() {
 	for i := range d.queues {
 		q := &d.queues[i]
 		closeFD(q.call)
-		*q = queue{num: uint32(d.model.queueMax()), kick: q.kick, call: -1}
+		q.call, q.num, q.base, q.addr = -1, uint32(d.model.queueMax()), 0, vdpa.VringAddr{}
+		q.enabled, q.broken, q.ring = false, false, nil
 	}
 	d.status, d.accepted, d.suspended = 0, 0, false
 }
 
-// ring is queue n if it is to be served now. io is held.
+// ring is queue n if it is to be served now. io is held for reading, and the
+// queue's mu.
 func (d *device) ring(n int) *vring.Queue {
 	q := &d.queues[n]
 	if d.closed || d.suspended || d.status&uint8(virtio.StatusDriverOK) == 0 || !q.enabled || q.broken {
@@ -190,7 +196,8 @@ func (q *queue) settle() {
 	}
 }
 
-// broke notes that a driver broke queue n. It rests until it is set up anew.
+// broke notes that a driver broke queue n. It rests until it is set up anew. io
+// is held for reading, and the queue's mu.
 func (d *device) broke(n int, err error) {
 	d.queues[n].settle()
 	d.queues[n].broken = true
@@ -198,8 +205,8 @@ func (d *device) broke(n int, err error) {
 	d.log.Debug().Str("device", d.name).Int("queue", n).Err(err).Msg("vdpa-sim: guest error")
 }
 
-// reconfigure changes the configuration space by f, between two requests, and
-// tells the driver.
+// reconfigure changes the configuration space by f, between requests, and tells
+// the driver.
 func (d *device) reconfigure(f func()) {
 	d.io.Lock()
 	defer d.io.Unlock()
@@ -210,9 +217,36 @@ func (d *device) reconfigure(f func()) {
 }
 
 // interrupt tells the driver of queue n what was used, if it wants to know.
-// io is held.
+// io is held for reading, and the queue's mu.
 func (d *device) interrupt(n int) {
 	if q := &d.queues[n]; q.ring != nil && q.ring.ShouldInterrupt() {
 		signal(q.call)
 	}
+}
+
+// with lets f use the ring of queue n and tells whether it could: whether the
+// queue is to be served now, and f did not fail, which breaks it. A model uses
+// it in serve, for another queue than the one it serves; queues whose serve
+// does that are not taken from by others, or two of them could wait for each
+// other.
+func (d *device) with(n int, f func(q *vring.Queue) error) bool {
+	q := &d.queues[n]
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r := d.ring(n)
+	if r == nil {
+		return false
+	}
+	if err := f(r); err != nil {
+		d.broke(n, err)
+		return false
+	}
+	return true
+}
+
+// use is with for a goroutine of the model's own, which is not within serve.
+func (d *device) use(n int, f func(q *vring.Queue) error) bool {
+	d.io.RLock()
+	defer d.io.RUnlock()
+	return d.with(n, f)
 }

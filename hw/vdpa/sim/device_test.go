@@ -70,9 +70,10 @@ func (g *guest) write(reg uint64, v uint32) { g.Writel(mmioBase+reg, v) }
 // start takes the device to DRIVER_OK.
 func (g *guest) start() {
 	g.T.Helper()
+	g.write(regStatus, 0) // until then a request may be under way
 	g.next = 0
 	clear(g.RAM.Bytes()[gRing : gRing+0x3000])
-	for _, s := range []uint32{0, 1, 3} {
+	for _, s := range []uint32{1, 3} {
 		g.write(regStatus, s)
 	}
 	g.write(regDriverFeaturesSel, 1)

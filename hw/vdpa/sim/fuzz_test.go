@@ -129,7 +129,7 @@ func FuzzBlk(f *testing.F) {
 	f.Add(uint8(1), uint16(0), indirect)
 	f.Fuzz(func(t *testing.T, flags uint8, base uint16, data []byte) {
 		var stats blkStats
-		b := &blk{store: g.blk, sectors: 64, readOnly: flags&8 != 0, max: 256, serial: "fuzz", stats: &stats}
+		b := &blk{store: g.blk, sectors: 64, readOnly: flags&8 != 0, max: 256, serial: "fuzz", queues: 1, stats: &stats}
 		b.layOut()
 		g.run(t, b, uint64(flags&3)<<28|uint64(flags>>2&1)<<blkFlush, base, data, &stats.ringErrors)
 	})

@@ -102,21 +102,18 @@ func (l *loop) transmit(d *device, tx *vring.Queue) (bool, error) {
 	n := vring.Bytes(c.Out)
 	l.stats.txPackets.Add(1)
 	l.stats.txBytes.Add(n)
-	received := l.receive(d, c.Out, n)
+	l.receive(d, c.Out, n)
 	if err := tx.Push(c, 0); err != nil {
 		return false, err
 	}
 	d.interrupt(netTX)
-	if received {
-		d.interrupt(netRX)
-	}
 	return true, nil
 }
 
 // receive puts a packet of n bytes, its header included, into the receive
 // queue. Where there is no buffer, or one that is too small, it is dropped, as
 // is what is longer than any packet.
-func (l *loop) receive(d *device, packet [][]byte, n uint64) bool {
+func (l *loop) receive(d *device, packet [][]byte, n uint64) {
 	header := uint64(netHeader)
 	modern := d.accepted>>virtio.FeatureVersion1&1 != 0
 	if modern {
@@ -124,47 +121,47 @@ func (l *loop) receive(d *device, packet [][]byte, n uint64) bool {
 	}
 	if n < header+6 {
 		l.stats.rxFiltered.Add(1)
-		return false
+		return
 	}
 	var head [netHeader + 2 + 6]byte
 	packet = take(packet, head[:header+6])
 	if !l.accepts(d, [6]byte(head[header:header+6])) {
 		l.stats.rxFiltered.Add(1)
-		return false
+		return
 	}
-	rx := d.ring(netRX)
-	if rx == nil || n > maxPacket {
+	done := false
+	if n <= maxPacket {
+		d.with(netRX, func(rx *vring.Queue) error {
+			c, err := rx.Pop()
+			if c == nil {
+				return err
+			}
+			if vring.Bytes(c.In) < n {
+				rx.Unpop(c)
+				return nil
+			}
+			// The header is the device's: nothing was offloaded, and the packet
+			// is in one buffer.
+			clear(head[:header])
+			if modern {
+				head[netHeader] = 1
+			}
+			in := move(c.In, [][]byte{head[:header+6]})
+			move(in, packet)
+			if err := rx.Push(c, uint32(n)); err != nil {
+				return err
+			}
+			done = true
+			d.interrupt(netRX)
+			return nil
+		})
+	}
+	if !done {
 		l.stats.rxDropped.Add(1)
-		return false
-	}
-	c, err := rx.Pop()
-	if err != nil {
-		d.broke(netRX, err)
-	}
-	if c == nil {
-		l.stats.rxDropped.Add(1)
-		return false
-	}
-	if vring.Bytes(c.In) < n {
-		rx.Unpop(c)
-		l.stats.rxDropped.Add(1)
-		return false
-	}
-	// The header is the device's: nothing was offloaded, and the packet is in
-	// one buffer.
-	clear(head[:header])
-	if modern {
-		head[netHeader] = 1
-	}
-	in := move(c.In, [][]byte{head[:header+6]})
-	move(in, packet)
-	if err := rx.Push(c, uint32(n)); err != nil {
-		d.broke(netRX, err)
-		return false
+		return
 	}
 	l.stats.rxPackets.Add(1)
 	l.stats.rxBytes.Add(n)
-	return true
 }
 
 // accepts is the filter of receiving: groups and everybody, or this device.

@@ -10,6 +10,9 @@ import (
 	"github.com/gqemu/gqemu/qom"
 )
 
+// maxBlkQueues bounds num-queues=. Each costs a goroutine and three descriptors.
+const maxBlkQueues = 256
+
 // Blk is the type "vdpa-sim-blk".
 type Blk struct {
 	object
@@ -17,6 +20,7 @@ type Blk struct {
 	path     string
 	readOnly bool
 	serial   string
+	queues   uint32
 	store    *store
 	disk     *blk // what was opened last
 	stats    blkStats
@@ -34,6 +38,8 @@ func (b *Blk) Complete(h *qdev.Host) error {
 		return checkSize(b.size)
 	case len(b.serial) > blkIDLength:
 		return fmt.Errorf("vdpa-sim-blk: serial must be at most %d bytes", blkIDLength)
+	case b.queues == 0 || b.queues > maxBlkQueues:
+		return fmt.Errorf("vdpa-sim-blk: num-queues must be 1 to %d", maxBlkQueues)
 	case b.path != "":
 		b.store, err = openStore(b.path, b.readOnly, h.OpenFD)
 	default:
@@ -61,7 +67,7 @@ func (b *Blk) Release() {
 func (b *Blk) OpenVDPA() (vdpa.Backend, error) {
 	disk := &blk{
 		store: b.store, sectors: b.size / sectorSize, readOnly: b.readOnly, max: uint16(b.queueSize),
-		serial: b.serial, stats: &b.stats,
+		serial: b.serial, queues: uint16(b.queues), stats: &b.stats,
 	}
 	disk.layOut()
 	d, err := b.open(disk, &b.stats.ringErrors)
@@ -117,6 +123,8 @@ func blkType() qom.Type {
 			field("readonly", "Whether the guest may only read", false, func(b *Blk) *bool { return &b.readOnly }),
 			field("serial", "What the guest reads as the device's ID, at most 20 bytes", "vdpa-sim-blk",
 				func(b *Blk) *string { return &b.serial }),
+			field("num-queues", "Number of queues, each with a goroutine of its own", 1,
+				func(b *Blk) *uint32 { return &b.queues }),
 			qom.NewProperty("capacity", "int", nil, func(b *Blk) any { return b.size / sectorSize }, nil, nil),
 			counter("read-requests", "", func(b *Blk) *atomic.Uint64 { return &b.stats.reads }),
 			counter("read-bytes", "", func(b *Blk) *atomic.Uint64 { return &b.stats.readBytes }),

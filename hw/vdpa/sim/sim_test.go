@@ -33,7 +33,7 @@ func (k *kit) count(path, name string) uint64 {
 	return n.(uint64)
 }
 
-// Each device has one goroutine, which ends with it, and leaves no descriptor.
+// A device's goroutines end with it, and it leaves no descriptor.
 func TestCloseLeavesNothing(t *testing.T) {
 	k := newKit(t)
 	k.mustMake("vdpa-sim-blk", "d0", map[string]any{"size": int64(1 << 20)})

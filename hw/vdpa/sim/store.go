@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -12,13 +13,14 @@ import (
 )
 
 // store is what a block device keeps its data in: a file, a block device or
-// anonymous memory, which is a file too.
+// anonymous memory, which is a file too. Several goroutines use it at once, but
+// for resize.
 type store struct {
 	fd     int
 	size   uint64 // bytes, whole sectors
 	memory bool
 	// Some files cannot punch holes or zero a range.
-	noPunch, noZero bool
+	noPunch, noZero atomic.Bool
 }
 
 // newMemory makes a store of size bytes that is all zeroes and takes memory
@@ -202,14 +204,14 @@ func unsupported(err error) bool {
 // punch gives the space of a range back; it reads zeroes then. ok is false
 // where the file cannot do that.
 func (s *store) punch(off, n int64) (ok bool, err error) {
-	if s.noPunch {
+	if s.noPunch.Load() {
 		return false, nil
 	}
 	err = again(func() error {
 		return unix.Fallocate(s.fd, unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 	})
 	if unsupported(err) {
-		s.noPunch = true
+		s.noPunch.Store(true)
 		return false, nil
 	}
 	return err == nil, err
@@ -230,14 +232,14 @@ func (s *store) zero(off, n int64, unmap bool) error {
 			return err
 		}
 	}
-	if !s.noZero {
+	if !s.noZero.Load() {
 		err := again(func() error {
 			return unix.Fallocate(s.fd, unix.FALLOC_FL_ZERO_RANGE|unix.FALLOC_FL_KEEP_SIZE, off, n)
 		})
 		if !unsupported(err) {
 			return err
 		}
-		s.noZero = true
+		s.noZero.Store(true)
 	}
 	zeroes := make([]byte, min(n, 1<<20))
 	for n > 0 {

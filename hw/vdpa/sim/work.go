@@ -2,55 +2,66 @@ package sim
 
 import (
 	"golang.org/x/sys/unix"
+
+	"github.com/gqemu/gqemu/internal/sys"
 )
 
-// turn is how many chains of one queue are processed before the others get
-// theirs.
+// worker is what the goroutine of a queue waits on.
+type worker struct {
+	poll *poller
+	wake *sys.Eventfd // look at the queue, whether it was kicked or not
+}
+
+// wakeTag is what a poller calls worker.wake, kickTag the queue's kick.
+const (
+	wakeTag = -1
+	kickTag = 0
+)
+
+func (w *worker) open() (err error) {
+	if w.poll, err = newPoller(); err != nil {
+		return err
+	}
+	if w.wake, err = sys.NewEventfd(); err == nil {
+		if err = w.poll.add(w.wake.FD(), wakeTag); err == nil {
+			return nil
+		}
+		w.wake.Close()
+	}
+	w.poll.close()
+	return err
+}
+
+func (w *worker) close() {
+	w.poll.close()
+	w.wake.Close()
+}
+
+// turn is how many chains of a queue are processed before its goroutine looks
+// whether it is to end.
 const turn = 64
 
-// work is the device's goroutine. It ends when stop is set and wake signalled.
-func (d *device) work() {
-	defer close(d.done)
-	events := make([]unix.EpollEvent, 16)
-	pending := make([]bool, len(d.queues))
+// work is the goroutine of queue n. It ends when stop is set and its wake
+// signalled.
+func (d *device) work(n int) {
+	w := &d.workers[n]
+	events := make([]unix.EpollEvent, 2)
 	for {
-		n, err := d.poll.wait(events)
+		k, err := w.poll.wait(events)
 		if err != nil {
 			return
 		}
-		for busy := d.note(pending, events[:n]); busy; {
-			busy = false
-			for i := range pending {
-				pending[i] = pending[i] && d.serve(i)
-				busy = busy || pending[i]
+		for _, e := range events[:k] {
+			if e.Fd == wakeTag {
+				_, _ = w.wake.Drain()
 			}
-			if d.stop.Load() {
-				return
-			}
-			// A driver that never rests must not keep others from being heard.
-			if n, err := unix.EpollWait(d.poll.fd, events, 0); err == nil {
-				busy = d.note(pending, events[:n]) || busy
-			}
+		}
+		for d.serve(n) {
 		}
 		if d.stop.Load() {
 			return
 		}
 	}
-}
-
-// note marks the queues that were signalled and tells whether there are any.
-func (d *device) note(pending []bool, events []unix.EpollEvent) (some bool) {
-	for _, e := range events {
-		if e.Fd != wakeTag {
-			pending[e.Fd] = true
-			continue
-		}
-		_, _ = d.wake.Drain()
-		for i := range pending {
-			pending[i] = true
-		}
-	}
-	return len(events) > 0
 }
 
 // serve processes what is available in queue n, and tells whether there may be
@@ -69,8 +80,11 @@ func (d *device) serve(n int) bool {
 
 // step processes one chain of queue n and tells whether there may be another.
 func (d *device) step(n int) bool {
-	d.io.Lock()
-	defer d.io.Unlock()
+	d.io.RLock()
+	defer d.io.RUnlock()
+	state := &d.queues[n]
+	state.mu.Lock()
+	defer state.mu.Unlock()
 	q := d.ring(n)
 	if q == nil {
 		return false
@@ -90,9 +104,33 @@ func (d *device) step(n int) bool {
 	return worked
 }
 
+// wake has queue n looked at.
+func (d *device) wake(n int) {
+	if d.workers != nil {
+		_ = d.workers[n].wake.Signal()
+	}
+}
+
 // kickAll has all queues looked at.
 func (d *device) kickAll() {
-	if d.wake != nil {
-		_ = d.wake.Signal()
+	for n := range d.workers {
+		d.wake(n)
 	}
+}
+
+// rebind has queue n's goroutine listen to another eventfd, -1 for none.
+func (d *device) rebind(n, old, fd int) error {
+	if d.workers == nil {
+		return nil
+	}
+	p := d.workers[n].poll
+	if fd >= 0 {
+		if err := p.add(fd, kickTag); err != nil {
+			return err
+		}
+	}
+	if old >= 0 {
+		p.remove(old)
+	}
+	return nil
 }
