@@ -169,7 +169,13 @@ func (d *dmaMap) removeAll() error {
 	if len(d.mapped) == 0 {
 		return nil
 	}
-	return d.batched(func() error { return d.remove(func(mapping) bool { return true }) })
+	all := func() error { return d.remove(func(mapping) bool { return true }) }
+	err := d.batched(all)
+	if err != nil && len(d.mapped) > 0 {
+		// Where no batch can be begun, one by one.
+		err = errors.Join(err, all())
+	}
+	return err
 }
 
 // remove takes what matches out of the IOTLB.

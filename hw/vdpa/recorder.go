@@ -484,7 +484,7 @@ func (r *Recorder) Close() error {
 	if r.closed {
 		return errors.New("vdpa: recorder closed twice")
 	}
-	r.closed = true
+	r.closed, r.batch = true, false
 	r.calls = append(r.calls, "close")
 	clear(r.mapped)
 	return nil
