@@ -71,8 +71,7 @@ func (d *Device) broken(what string, err error) {
 
 // tell reports a failure.
 func (d *Device) tell(what string, err error) {
-	// One line, also where undoing has failed too.
-	text := what + strings.ReplaceAll(err.Error(), "\n", "; ")
+	text := what + errorText(err)
 	d.post(text, err)
 	missed, ok := d.lines.take(time.Now())
 	if !ok {
@@ -85,6 +84,19 @@ func (d *Device) tell(what string, err error) {
 		}
 		d.host.Report("vhost-vdpa-device: " + text)
 	}
+}
+
+// maxErrors is how many of several errors are told: undoing a start may fail
+// once for each piece of memory.
+const maxErrors = 3
+
+// errorText is an error in one line.
+func errorText(err error) string {
+	list := strings.Split(err.Error(), "\n")
+	if n := len(list) - maxErrors; n > 0 {
+		list = append(list[:maxErrors], fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(list, "; ")
 }
 
 // post sends StateEvent. err is nil for a device that has recovered.
@@ -143,7 +155,7 @@ func (d *Device) logError(err error) {
 		}
 		e = e.Str("errno", errno.Text(op.Err))
 	}
-	e.Msg(err.Error())
+	e.Msg(errorText(err))
 }
 
 // Lines about one device: this many at once, and then one in each interval.

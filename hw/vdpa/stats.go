@@ -58,7 +58,7 @@ func (d *Device) expose() error {
 			if d.lastErr == nil {
 				return ""
 			}
-			return d.lastErr.Error()
+			return errorText(d.lastErr)
 		}, nil, nil),
 		qom.NewProperty("x-stats", "VDPADeviceStats", nil, func(d *Device) any { return d.statsValue() }, nil, nil),
 	} {

@@ -27,6 +27,7 @@ type Info struct {
 // VhostInfo is the state of a device outside of this process.
 type VhostInfo struct {
 	Started         bool
+	Broken          bool // also where the driver has no way to see it
 	MemSections     int
 	Queues          int
 	Features, Acked uint64
@@ -84,6 +85,7 @@ func (s *State) Inspect() Info {
 	}
 	if v, ok := s.Self().(VhostInspector); ok {
 		i.Vhost = v.VhostInfo()
+		i.Broken = i.Broken || i.Vhost != nil && i.Vhost.Broken
 	}
 	return i
 }
