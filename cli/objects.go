@@ -50,7 +50,10 @@ func DefaultObjectTypes() ObjectTypes {
 			optional(KindString, "path"), optional(KindUint32, "queue-size"), optional(KindBool, "readonly"),
 			optional(KindString, "serial"), optional(KindSize, "size")),
 		"vdpa-sim-net": slices.Concat(
-			optional(KindBool, "link"), optional(KindString, "mac"), optional(KindUint32, "mtu", "queue-size")),
+			optional(KindString, "ifname"), optional(KindBool, "link"), optional(KindString, "mac"),
+			[]Member{{Name: "mode", Kind: KindEnum, Optional: true, Enum: []string{"loopback", "pair", "socket", "tap"}}},
+			optional(KindUint32, "mtu"), optional(KindString, "path", "peer"),
+			optional(KindUint32, "queue-pairs", "queue-size"), optional(KindBool, "server")),
 	}
 }
 

@@ -94,11 +94,22 @@ type VdpaSimBlkProperties struct {
 
 // VdpaSimNetProperties is a simulated vDPA network card.
 type VdpaSimNetProperties struct {
-	Link      *bool   `qapi:"link,optional"`
-	MAC       *string `qapi:"mac,optional"`
-	MTU       *uint32 `qapi:"mtu,optional"`
-	QueueSize *uint32 `qapi:"queue-size,optional"`
+	IfName     *string     `qapi:"ifname,optional"`
+	Link       *bool       `qapi:"link,optional"`
+	MAC        *string     `qapi:"mac,optional"`
+	Mode       *simNetMode `qapi:"mode,optional"`
+	MTU        *uint32     `qapi:"mtu,optional"`
+	Path       *string     `qapi:"path,optional"`
+	Peer       *string     `qapi:"peer,optional"`
+	QueuePairs *uint32     `qapi:"queue-pairs,optional"`
+	QueueSize  *uint32     `qapi:"queue-size,optional"`
+	Server     *bool       `qapi:"server,optional"`
 }
+
+type simNetMode string
+
+func (simNetMode) QAPIName() string   { return "VdpaSimNetMode" }
+func (simNetMode) QAPIEnum() []string { return []string{"loopback", "pair", "socket", "tap"} }
 
 type onOffAuto string
 

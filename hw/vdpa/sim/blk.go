@@ -107,6 +107,9 @@ func (b *blk) features() uint64 {
 	return f | 1<<blkDiscard | 1<<blkWriteZeroes
 }
 
+// negotiated is part of model: requests look at the features themselves.
+func (b *blk) negotiated(uint64) {}
+
 func (b *blk) passive(int) bool { return false }
 
 // serve is part of model.

@@ -102,6 +102,7 @@ func (d *device) SetFeatures(f uint64) error {
 			return syscall.EINVAL
 		}
 		d.accepted = f & d.model.features()
+		d.model.negotiated(d.accepted)
 		return nil
 	})
 }

@@ -47,7 +47,8 @@ func (k *kit) make(typ, id string, props map[string]any) (qdev.UserCreatable, er
 	}
 	o := obj.(qdev.UserCreatable)
 	k.Do(func() {
-		for _, name := range []string{"size", "path", "readonly", "serial", "queue-size", "num-queues", "mac", "mtu"} {
+		for _, name := range []string{"size", "path", "readonly", "serial", "queue-size", "num-queues", "mac", "mtu",
+			"mode", "peer", "server", "ifname", "queue-pairs"} {
 			if v, ok := props[name]; ok && err == nil {
 				err = qom.Set(o, name, qom.JSON(v))
 			}

@@ -24,6 +24,10 @@ type model interface {
 	// setConfig writes; the range is within the space.
 	config() []byte
 	setConfig(offset int, data []byte)
+	// negotiated says which features the driver has accepted. A reset takes them
+	// back, and with them all that the driver has asked for. It is called with
+	// io and mu held, and before anybody else knows the device.
+	negotiated(features uint64)
 	// passive tells that queue n is not served when it is kicked: serving
 	// another takes buffers from it.
 	passive(n int) bool
@@ -162,6 +166,7 @@ func (d *device) reset() {
 		q.enabled, q.broken, q.ring = false, false, nil
 	}
 	d.status, d.accepted, d.suspended = 0, 0, false
+	d.model.negotiated(0)
 }
 
 // ring is queue n if it is to be served now. io is held for reading, and the

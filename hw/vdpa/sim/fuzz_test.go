@@ -152,15 +152,32 @@ func FuzzNet(f *testing.F) {
 	packet[fuzzData+10], packet[fuzzData+12] = 1, 1 // to a group
 	ctrl := seedRing(netCtrl, [3]uint32{fuzzData, 2, 0}, [3]uint32{fuzzData + 2, 6, 0}, [3]uint32{fuzzData + 0x20, 1, 2})
 	ctrl[fuzzData], ctrl[fuzzData+1] = 1, 1
+	// command is a ring with one command in it; with multiqueue the control
+	// queue is the last.
+	command := func(queue int, b ...byte) []byte {
+		r := seedRing(queue, [3]uint32{fuzzData + 0x280, uint32(len(b)), 0}, [3]uint32{fuzzData + 0x2f0, 1, 2})
+		copy(r[fuzzData+0x280:], b)
+		return r
+	}
+	tables := []byte{ctrlMAC, ctrlMACTableSet, 1, 0, 0, 0, 2, 0, 0, 0, 0, 7, 1, 0, 0, 0, 3, 0, 0, 0, 0, 7}
 	for flags := range uint8(8) {
 		f.Add(flags, uint16(0), packet)
 		f.Add(flags, uint16(0), ctrl)
 		f.Add(flags, uint16(0), merge(packet, ctrl))
+		f.Add(flags|0x20, uint16(0), command(netCtrl, tables...))
+		f.Add(flags|0x20, uint16(0), command(netCtrl, ctrlRX, flags, 1))
+		f.Add(flags|0x30, uint16(0), command(4, ctrlMQ, ctrlMQPairsSet, 2, 0))
+		f.Add(flags|0x30, uint16(0), merge(packet, command(4, ctrlRX, ctrlRXPromisc, 1)))
 	}
 	f.Fuzz(func(t *testing.T, flags uint8, base uint16, data []byte) {
 		var stats netStats
-		l := newLoop([6]byte{2, 0, 0, 0, 0, 1}, 1500, 256, &stats)
-		l.setLink(flags&8 == 0)
-		g.run(t, l, uint64(flags&3)<<28|uint64(flags>>2&1)<<32|1<<netCtrlMACAddr, base, data, &stats.ringErrors)
+		var up atomic.Bool
+		up.Store(flags&8 == 0)
+		c := newCard([6]byte{2, 0, 0, 0, 0, 1}, 1500, 256, 1+int(flags>>4&1), nil, &up, &stats)
+		features := uint64(flags&3)<<28 | uint64(flags>>2&1)<<32 | 1<<netCtrlMACAddr
+		if flags&0x20 != 0 {
+			features |= 1<<netCtrlRX | 1<<netCtrlRXExtra | 1<<netMQ | 1<<netMTU
+		}
+		g.run(t, c, features, base, data, &stats.ringErrors)
 	})
 }

@@ -299,7 +299,7 @@ func TestPacketsAreBounded(t *testing.T) {
 	}
 	d.Queues[netTX].AddTable(0x24000, out...)
 	d.Queues[netTX].Wait()
-	if n := k.count("/objects/n0", "rx-dropped"); n != 1 || !d.Queues[netRX].Idle() {
+	if n := k.count("/objects/n0", "tx-dropped"); n != 1 || !d.Queues[netRX].Idle() {
 		t.Errorf("%d packets were dropped", n)
 	}
 }
