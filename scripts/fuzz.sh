@@ -28,6 +28,7 @@ hw/virtio       FuzzRegisters 1
 hw/virtio/vring FuzzQueue     2
 hw/vdpa/sim     FuzzBlk       2
 hw/vdpa/sim     FuzzNet       2
+hw/vdpa/sim     FuzzFaults    4
 hw/nvram        FuzzFwCfg     2
 hw/input        FuzzI8042     4
 hw/isa          FuzzICH9      4

@@ -23,8 +23,11 @@ func (d *device) fail(verb vdpa.Verb, queue int, err error) error {
 func (d *device) quick(verb vdpa.Verb, run func() error) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	err := error(syscall.EBADF)
-	if !d.closed {
+	err := d.faults.hit(verb, -1)
+	switch {
+	case d.closed:
+		err = syscall.EBADF
+	case err == nil:
 		err = run()
 	}
 	return d.fail(verb, -1, err)
@@ -42,10 +45,11 @@ func (d *device) change(verb vdpa.Verb, run func() error) error {
 func (d *device) vring(verb vdpa.Verb, n int, run func(q *queue) error) error {
 	d.io.Lock()
 	defer d.io.Unlock()
-	var err error
+	err := d.faults.hit(verb, n)
 	switch {
 	case d.closed:
 		err = syscall.EBADF
+	case err != nil:
 	case !d.owner:
 		err = syscall.EPERM
 	case n < 0 || n >= len(d.queues):

@@ -53,6 +53,7 @@ type device struct {
 	// errors counts rings that drivers broke.
 	errors *atomic.Uint64
 	free   func() // the device can be opened again
+	faults *faults
 
 	stop    atomic.Bool
 	tasks   sync.WaitGroup // a worker for each queue

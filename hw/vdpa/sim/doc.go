@@ -16,6 +16,14 @@
 // device has a link with qom-set; the driver is told by a configuration
 // interrupt.
 //
+// To try what becomes of a guest and its manager when a device breaks, x-fail
+// makes calls fail (see fail.go), also of a device in use, and x-needs-reset
+// makes the device itself ask to be reset:
+//
+//	qom-set path=/objects/d0 property=x-fail value=VHOST_SET_VRING_ADDR:EIO:1
+//	qom-set path=/objects/d0 property=x-fail value=*:ENODEV
+//	qom-set path=/objects/d0 property=x-needs-reset value=true
+//
 // It differs from the kernel's simulators where those fall short:
 //
 //   - A kick that comes before DRIVER_OK, before the queue is enabled or while

@@ -12,10 +12,11 @@ import (
 func (d *device) message(verb vdpa.Verb, asid int, run func(t *iotlb) error) error {
 	d.io.Lock()
 	defer d.io.Unlock()
-	var err error
+	err := d.faults.hit(verb, -1)
 	switch {
 	case d.closed:
 		err = syscall.EBADF
+	case err != nil:
 	case !d.owner, asid < 0 || asid >= len(d.spaces), d.batch >= 0 && d.batch != asid:
 		err = syscall.EFAULT
 	default:

@@ -23,6 +23,7 @@ type object struct {
 	complete  bool
 	log       zerolog.Logger
 	dev       *device // while somebody has opened it
+	faults    faults  // has a lock of its own
 }
 
 // InUse is part of qdev.UserCreatable.
@@ -53,6 +54,7 @@ func (o *object) open(m model, errors *atomic.Uint64) (vdpa.Backend, error) {
 		return nil, syscall.EBUSY
 	}
 	d := newDevice(qom.Path(o), m, o.log, errors, func() { o.dev = nil })
+	d.faults = &o.faults
 	if err := d.start(); err != nil {
 		return nil, err
 	}
@@ -70,6 +72,8 @@ func RegisterTypes(r *qom.Registry) {
 				func(s simulator) *uint32 { return &s.common().queueSize }),
 			{Name: "in-use", Type: "bool", Description: "Whether a device uses it",
 				Get: func(o qom.Object) (any, error) { return o.(simulator).InUse(), nil }},
+			failProperty(),
+			needsResetProperty(),
 		},
 	})
 	r.Register(blkType())
