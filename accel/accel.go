@@ -66,6 +66,17 @@ type Interrupts interface {
 	SetExtINT(level bool, ack func() uint8)
 }
 
+// EventInterrupts is the part of a VM that turns signals of an eventfd into
+// interrupts without this process. With IRQChipSplit the numbers are those of
+// SetPinRoutes: what is signalled while a pin is masked stays in the eventfd
+// and interrupts when the mask goes.
+type EventInterrupts interface {
+	// AddIRQFD has each signal of fd raise interrupt gsi, as an edge.
+	AddIRQFD(gsi, fd int) error
+	// RemoveIRQFD undoes AddIRQFD. Signals that came before are delivered.
+	RemoveIRQFD(gsi, fd int) error
+}
+
 // ChipResetter is the part of a VM whose accelerator has interrupt controllers
 // and timers of its own.
 type ChipResetter interface {

@@ -13,7 +13,44 @@ type IRQ struct {
 	set   func(n int, level bool)
 	n     int
 	watch func(n int, level bool) // a test listens too; nil without
+	// events, if not nil, can take eventfds as input n.
+	events EventInput
+	input  int
 }
+
+// EventInput is an interrupt controller that can take signals of eventfds as
+// edges of an input, without this process in between. Called with the VM lock
+// held.
+type EventInput interface {
+	// BindEvents hands eventfds to input n until UnbindEvents. False: the
+	// input has others already.
+	BindEvents(n int, e *Events) bool
+	UnbindEvents(n int)
+}
+
+// Events are eventfds whose signals are interrupts of one line.
+type Events struct {
+	FDs []int
+	// Changed is called, with the VM lock held, when the input begins to take
+	// the signals, and when it no longer does. In between whoever finds a
+	// count in one of the eventfds all the same raises the line, for which a
+	// masked input then remembers an edge.
+	Changed func(direct bool)
+}
+
+// SetEventInput makes the line lead, for Bind, to input n of e.
+func (i *IRQ) SetEventInput(e EventInput, n int) { i.events, i.input = e, n }
+
+// TakesEvents tells whether Bind may succeed.
+func (i *IRQ) TakesEvents() bool { return i != nil && i.events != nil }
+
+// Bind asks the input at the line's end to take signals of eventfds by itself
+// while the guest has it set up so that it can: e.Changed tells, now or later.
+// False: it never will.
+func (i *IRQ) Bind(e *Events) bool { return i.TakesEvents() && i.events.BindEvents(i.input, e) }
+
+// Unbind undoes a Bind that was true. Changed is not called.
+func (i *IRQ) Unbind() { i.events.UnbindEvents(i.input) }
 
 // Set drives the line. Called with the VM lock held.
 func (i *IRQ) Set(level bool) {

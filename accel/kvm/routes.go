@@ -231,6 +231,8 @@ func (vm *VM) RemoveIRQFD(gsi, fd int) error {
 	return r.assign(gsi, fd, irqfdDeassign)
 }
 
+var _ accel.EventInterrupts = (*VM)(nil)
+
 func (r *routes) assign(gsi, fd int, flags uint32) error {
 	k := irqfd{fd: uint32(fd), gsi: uint32(gsi), flags: flags}
 	if _, err := ioctl(r.vm, "KVM_IRQFD", kvmIRQFD, &k); err != nil {

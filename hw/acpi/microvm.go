@@ -11,7 +11,8 @@ type VirtIOMMIO struct {
 	Index int    // the number in its bus name, 0 to 99
 	Addr  uint32 // guest-physical address of the registers
 	Len   uint32 // bytes, 512 when zero
-	GSI   uint32 // level-triggered, active high
+	GSI   uint32 // active high
+	Edge  bool   // edge-triggered rather than level-triggered
 }
 
 // ISAPort is a device on the ISA bus: its first port and its interrupt.
@@ -162,7 +163,7 @@ func virtioDevice(v VirtIOMMIO) Term {
 		Name("_CCA", Integer(1)),
 		Name("_CRS", ResourceTemplate(
 			Memory32Fixed{Base: v.Addr, Len: v.Len},
-			Interrupt{Consumer: true, GSIs: []uint32{v.GSI}},
+			Interrupt{Consumer: true, Edge: v.Edge, GSIs: []uint32{v.GSI}},
 		)),
 	)
 }

@@ -246,3 +246,28 @@ func TestBuildMicrovmRejects(t *testing.T) {
 		}
 	}
 }
+
+// A transport with an edge-triggered line differs from QEMU's in one bit of
+// its interrupt descriptor (ACPI 6.4 section 6.4.3.6).
+func TestEdgeTriggeredTransport(t *testing.T) {
+	cfg := microvm()
+	level := walk(t, build(t, cfg, TablesBase))["DSDT"]
+	cfg.VirtIO[1].Edge = true
+	edge := walk(t, build(t, cfg, TablesBase))["DSDT"]
+	if len(level) != len(edge) {
+		t.Fatalf("%d bytes, %d with an edge", len(level), len(edge))
+	}
+	gsi := []byte{tagExtendedIRQ, 6, 0, 1 | 1<<1, 1, byte(cfg.VirtIO[1].GSI), 0, 0, 0}
+	if bytes.Count(edge, gsi) != 1 || bytes.Contains(level, gsi) {
+		t.Error("no descriptor of an edge")
+	}
+	diff := 0
+	for i := headerLen; i < len(level); i++ {
+		if level[i] != edge[i] {
+			diff++
+		}
+	}
+	if diff != 1 {
+		t.Errorf("%d bytes differ", diff)
+	}
+}

@@ -62,9 +62,13 @@ func (m *Microvm) tables() (acpi.Tables, error) {
 		c.NoRTC = true
 	}
 	for i, t := range m.virtio {
+		e, ok := t.dev.(interface{ EdgeTriggered() bool })
+		edge := ok && e.EdgeTriggered()
 		for _, b := range t.dev.Qdev().Buses() {
 			if len(b.Devices()) > 0 {
-				c.VirtIO = append(c.VirtIO, acpi.VirtIOMMIO{Index: i, Addr: uint32(t.addr), Len: virtioStep, GSI: uint32(t.gsi)})
+				c.VirtIO = append(c.VirtIO, acpi.VirtIOMMIO{
+					Index: i, Addr: uint32(t.addr), Len: virtioStep, GSI: uint32(t.gsi), Edge: edge,
+				})
 			}
 		}
 	}

@@ -173,10 +173,27 @@ func (x *x86State) EOI(vector uint8) {
 // first 16 reaches the PICs and the first IOAPIC, the rest an IOAPIC alone.
 // With kernel-irqchip=on all of them lead to the kernel.
 func (x *x86State) initGSI(count int) {
+	_, events := x.board.Accel.(accel.EventInterrupts)
 	for n := range count {
-		x.gsi = append(x.gsi, x.host.NewIRQ(n, x.setGSI))
+		irq := x.host.NewIRQ(n, x.setGSI)
+		if n >= isaLines && events && x.irqchip == accel.IRQChipSplit {
+			// A PIC would hear nothing of them.
+			irq.SetEventInput(eventLines{x}, n)
+		}
+		x.gsi = append(x.gsi, irq)
 	}
 }
+
+// eventLines are the lines that eventfds can drive.
+type eventLines struct{ x *x86State }
+
+// BindEvents is part of qdev.EventInput.
+func (l eventLines) BindEvents(n int, e *qdev.Events) bool {
+	return l.x.ioapics[n/ioapicPins].BindEvents(n%ioapicPins, e)
+}
+
+// UnbindEvents is part of qdev.EventInput.
+func (l eventLines) UnbindEvents(n int) { l.x.ioapics[n/ioapicPins].UnbindEvents(n % ioapicPins) }
 
 // setGSI carries a line's level to where it leads.
 func (x *x86State) setGSI(n int, level bool) {

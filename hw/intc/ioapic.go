@@ -37,6 +37,7 @@ type IOAPIC struct {
 	counts  [ioapicPins]uint64 // rises of each input
 	inputs  uint32             // levels of the inputs, which are not yet pins
 	cool    *clock.Timer
+	bound   [ioapicPins]*binding // eventfds of the inputs; nil without
 }
 
 const (
@@ -113,8 +114,14 @@ func (a *IOAPIC) Realize(h *qdev.Host) error {
 
 // Reset masks all pins. What the devices drive onto them stays.
 func (a *IOAPIC) Reset() {
+	for n := range a.bound {
+		a.release(n)
+	}
 	a.reset()
 	a.updateRoutes()
+	for n := range a.bound {
+		a.tell(n)
+	}
 }
 
 func (a *IOAPIC) reset() {
@@ -151,7 +158,7 @@ func (a *IOAPIC) setPin(n int, level bool) {
 		if level {
 			a.fire(n)
 		}
-	case rising && e&entryMasked == 0: // an edge on a masked pin is lost (section 3.4.2)
+	case rising && (e&entryMasked == 0 || a.direct(n)): // else an edge on a masked pin is lost (section 3.4.2)
 		a.edges |= bit
 		a.fire(n)
 	}
@@ -287,10 +294,18 @@ func (a *IOAPIC) writeWindow(v uint32) {
 	} else {
 		a.edges &^= 1 << n
 	}
+	if !a.fits(n, e) {
+		// Nobody is to send with the new route what he means as an edge.
+		a.release(n)
+	}
 	a.entries[n] = e
 	a.storm[n] = 0
 	// The route first: the EOI of what fire sends is seen only with it.
 	a.updateRoutes()
+	if a.fits(n, e) {
+		a.take(n)
+	}
+	a.tell(n)
 	a.fire(n)
 }
 

@@ -1,10 +1,14 @@
 package vdpa
 
-import "github.com/gqemu/gqemu/internal/sys"
+import (
+	"github.com/gqemu/gqemu/hw/virtio"
+	"github.com/gqemu/gqemu/internal/sys"
+)
 
 // relay turns the signals of one eventfd of the device into calls under the
-// VM lock. virtio-mmio cannot do without it: its driver finds out what
-// happened from InterruptStatus, which only this process can set.
+// VM lock. It finds none while the transport has the eventfd become an
+// interrupt without this process (virtio.CallSource): an irqfd takes the count
+// before the relay is woken, since Linux 5.11. Before, it is woken for nothing.
 //
 // A relay lives from realize to unrealize, so that no signal is lost while
 // the device is stopped and started.
@@ -52,3 +56,13 @@ func (r *relay) drain() {
 
 // discard forgets what the eventfd holds.
 func (r *relay) discard() { _, _ = r.fd.Drain() }
+
+// CallFD is part of virtio.CallSource.
+func (d *Device) CallFD(n int) int {
+	if n < 0 || n >= len(d.calls) {
+		return -1
+	}
+	return d.calls[n].fd.FD()
+}
+
+var _ virtio.CallSource = (*Device)(nil)

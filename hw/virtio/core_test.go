@@ -224,7 +224,7 @@ func TestMachineReset(t *testing.T) {
 	}
 }
 
-// The properties are QEMU 8.2's, in its order.
+// The properties are QEMU 8.2's, in its order, but for x-irqfd.
 func TestProperties(t *testing.T) {
 	reg := qom.NewRegistry()
 	qdev.RegisterTypes(reg)

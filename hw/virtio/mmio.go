@@ -59,7 +59,7 @@ type MMIO struct {
 	qdev.SysBus
 	forceLegacy            bool
 	formatTransportAddress bool
-	flags                  uint64 // bit 0: ioeventfd
+	flags                  uint64 // bits flagIOEventFD and flagIRQFD
 
 	region *memory.Region
 	irq    *qdev.IRQ
@@ -71,7 +71,15 @@ type MMIO struct {
 	pageShift         uint
 	queueSel          uint32
 	interruptStatus   uint32
+
+	queueEvents queueEvents
 }
+
+// Bits of MMIO.flags.
+const (
+	flagIOEventFD = iota
+	flagIRQFD
+)
 
 func mmioType() qom.Type {
 	return qom.Type{
@@ -80,7 +88,8 @@ func mmioType() qom.Type {
 		Properties: []*qom.Property{
 			qdev.Field("format_transport_address", func(m *MMIO) *bool { return &m.formatTransportAddress }, true),
 			qdev.Field("force-legacy", func(m *MMIO) *bool { return &m.forceLegacy }, true),
-			qdev.Bit("ioeventfd", func(m *MMIO) *uint64 { return &m.flags }, 0, true),
+			qdev.Bit("ioeventfd", func(m *MMIO) *uint64 { return &m.flags }, flagIOEventFD, true),
+			qdev.Bit("x-irqfd", func(m *MMIO) *uint64 { return &m.flags }, flagIRQFD, true),
 		},
 	}
 }
@@ -101,11 +110,12 @@ func (m *MMIO) Realize(h *qdev.Host) error {
 	m.Defer(bus.Remove)
 	// Firmware knows a transport and what is behind it as one.
 	bus.FWPath = func(qdev.Device) string { return "" }
-	return nil
+	return m.exposeEvents()
 }
 
 // Reset is part of qdev.Resetter. The device on the bus was reset before.
 func (m *MMIO) Reset() {
+	m.connectEvents()
 	m.deviceFeaturesSel, m.driverFeaturesSel, m.pageShift, m.queueSel = 0, 0, 0, 0
 	m.setInterrupts(0)
 }
@@ -115,7 +125,7 @@ func (m *MMIO) Reset() {
 // update.
 func (m *MMIO) Attach(s *State) error {
 	m.dev = s
-	if m.flags&1 == 0 {
+	if m.flags>>flagIOEventFD&1 == 0 {
 		return nil
 	}
 	fds := m.kicks()
@@ -130,7 +140,7 @@ func (m *MMIO) Attach(s *State) error {
 
 // Detach is part of Transport.
 func (m *MMIO) Detach() {
-	if m.flags&1 != 0 {
+	if m.flags>>flagIOEventFD&1 != 0 {
 		m.removeKicks(m.kicks())
 	}
 	m.dev = nil
@@ -179,7 +189,14 @@ func (m *MMIO) removeKicks(fds []memory.IOEventFD) {
 func (m *MMIO) Legacy() bool { return m.forceLegacy }
 
 // InterruptQueue is part of Transport.
-func (m *MMIO) InterruptQueue(int) { m.setInterrupts(m.interruptStatus | interruptQueue) }
+func (m *MMIO) InterruptQueue(int) {
+	m.queueEvents.relayed++
+	if m.queueEvents.direct {
+		m.pulse()
+		return
+	}
+	m.setInterrupts(m.interruptStatus | interruptQueue)
+}
 
 // InterruptConfig is part of Transport.
 func (m *MMIO) InterruptConfig() { m.setInterrupts(m.interruptStatus | interruptConfig) }

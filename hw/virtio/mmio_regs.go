@@ -51,7 +51,7 @@ func (m *MMIO) readRegister(offset uint64) uint32 {
 	case regQueueNumMax:
 		return uint32(s.QueueMax(sel))
 	case regInterruptStatus:
-		return m.interruptStatus
+		return m.readInterrupts()
 	case regStatus:
 		return uint32(s.Status())
 	case regSHMLenLow, regSHMLenHigh, regSHMBaseLow, regSHMBaseHigh:
@@ -136,6 +136,7 @@ func (m *MMIO) writeStatus(v uint32) {
 	if uint8(v) == 0 {
 		m.softReset()
 	}
+	m.connectEvents()
 	if done == nil {
 		return
 	}
@@ -153,6 +154,7 @@ func (m *MMIO) writeStatus(v uint32) {
 func (m *MMIO) softReset() {
 	if m.dev.Status().Has(StatusNeedsReset) {
 		// The reset failed; what the transport has to say of it stays.
+		m.connectEvents()
 		m.deviceFeaturesSel, m.driverFeaturesSel, m.queueSel = 0, 0, 0
 		return
 	}

@@ -83,14 +83,14 @@ func TestTypeQuestions(t *testing.T) {
 }
 
 // TestPropertyLists: device-list-properties is QEMU 8.2.7's, its order
-// included.
+// included, and x-irqfd is gqemu's own.
 func TestPropertyLists(t *testing.T) {
 	t.Parallel()
 	q := Start(t, "-M", "none").QMP
 	for typ, want := range map[string][]string{
 		"mc146818rtc": {"lost_tick_policy", "irq", "iobase", "base_year"},
 		"fw_cfg_io":   {"acpi-mr-restore", "x-file-slots", "dma_enabled"},
-		"virtio-mmio": {"force-legacy", "ioeventfd", "format_transport_address"},
+		"virtio-mmio": {"x-irqfd", "force-legacy", "ioeventfd", "format_transport_address"},
 		"isa-serial":  {"irq", "index", "iobase", "wakeup", "chardev", "baudbase"},
 		"virtio-rng-device": {"queue_reset", "use-disabled-flag", "packed", "iommu_platform", "event_idx",
 			"x-disable-legacy-check", "notify_on_empty", "any_layout", "use-started", "indirect_desc", "rng", "period", "max-bytes"},
