@@ -110,7 +110,7 @@ func (m *MMIO) Realize(h *qdev.Host) error {
 	m.Defer(bus.Remove)
 	// Firmware knows a transport and what is behind it as one.
 	bus.FWPath = func(qdev.Device) string { return "" }
-	return m.exposeEvents()
+	return nil
 }
 
 // Reset is part of qdev.Resetter. The device on the bus was reset before.
@@ -125,6 +125,9 @@ func (m *MMIO) Reset() {
 // update.
 func (m *MMIO) Attach(s *State) error {
 	m.dev = s
+	if err := m.exposeEvents(); err != nil {
+		return err
+	}
 	if m.flags>>flagIOEventFD&1 == 0 {
 		return nil
 	}
@@ -133,6 +136,7 @@ func (m *MMIO) Attach(s *State) error {
 	if err != nil {
 		// What failed was not taken; what did not is taken back.
 		m.removeKicks(fds)
+		m.hideEvents()
 		m.dev = nil
 	}
 	return err
@@ -143,6 +147,7 @@ func (m *MMIO) Detach() {
 	if m.flags>>flagIOEventFD&1 != 0 {
 		m.removeKicks(m.kicks())
 	}
+	m.hideEvents()
 	m.dev = nil
 	m.Reset()
 }

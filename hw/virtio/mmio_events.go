@@ -36,6 +36,7 @@ type queueEvents struct {
 	direct  bool         // the line takes the eventfds
 	ack     *sys.Eventfd // where acknowledgements of bit 0 go; nil unless direct
 	relayed uint64       // interrupts of queues that passed through this process
+	shown   []string     // properties that clients see
 }
 
 // EdgeTriggered tells whether the guest is best told that the transport's line
@@ -157,16 +158,29 @@ func (m *MMIO) removeAck() {
 	q.ack = nil
 }
 
-// exposeEvents shows clients how interrupts travel.
+// exposeEvents shows clients how the device's interrupts travel, when there is
+// more than one way.
 func (m *MMIO) exposeEvents() error {
+	m.queueEvents.relayed = 0
+	if _, ok := m.dev.Self().(CallSource); !ok {
+		return nil
+	}
 	for _, p := range []*qom.Property{
 		qom.NewProperty("x-irqfd-active", "bool", nil, func(m *MMIO) any { return m.queueEvents.direct }, nil, nil),
 		qom.NewProperty("x-relayed-interrupts", "uint64", nil, func(m *MMIO) any { return m.queueEvents.relayed }, nil, nil),
 	} {
 		if err := qom.AddProperty(m, p); err != nil {
+			m.hideEvents()
 			return err
 		}
-		m.Defer(func() { qom.RemoveProperty(m, p.Name) })
+		m.queueEvents.shown = append(m.queueEvents.shown, p.Name)
 	}
 	return nil
+}
+
+func (m *MMIO) hideEvents() {
+	for _, name := range m.queueEvents.shown {
+		qom.RemoveProperty(m, name)
+	}
+	m.queueEvents.shown = nil
 }

@@ -65,6 +65,7 @@ var walkDifferences = []struct {
 	{regexp.MustCompile(`^/machine/unattached/(isa-bios|pc\.bios)\[0\]`), "there is no firmware"},
 	{regexp.MustCompile(`^/machine/(boot|bus-lock-ratelimit|confidential-guest-support|hmat|phandle-start|sgx-epc)$`),
 		"options that do not exist here"},
+	{regexp.MustCompile(`^/machine/unattached/device\[\d+\]/x-irqfd$`), "virtio-mmio has a property of gqemu's own"},
 	{regexp.MustCompile(`^/machine/rtc-time$|/date$`), "the time of the recording"},
 	{regexp.MustCompile(`^/machine/unattached/device\[0\]/(hv-|x-hv-|vmx-|xen-|kvm-|lbr)`),
 		"Hyper-V and Xen enlightenments and nested VMX are not offered"},
