@@ -91,7 +91,7 @@ func (s *VDPASim) start(c Config) (changed Config, attach func(pid int)) {
 	}
 	child := os.NewFile(uintptr(pair[1]), "shim")
 	c.Env = append(c.Env, shimEnv+"="+Binary(s.t))
-	c.Files = []*os.File{child}
+	c.Files = append([]*os.File{child}, c.Files...)
 	self, err := os.Executable()
 	if err != nil {
 		s.t.Fatal(err)
