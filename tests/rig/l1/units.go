@@ -24,6 +24,7 @@ const (
 var alone = []Unit{
 	{Name: "main job", Run: "^TestMainJob$", MemoryMiB: smallL1},
 	{Name: "memlock", Run: "^TestMemlock$", MemoryMiB: smallL1},
+	{Name: "interrupts", Run: "^TestInterrupts$", MemoryMiB: smallL1},
 	{Name: "legacy, PVH", Run: "^TestLegacyPVH$", MemoryMiB: largeL1},
 }
 

@@ -207,6 +207,7 @@ func testVerb(ctx context.Context, checkout string, args []string) (int, error) 
 	fs := m.flags("test", 0, time.Hour)
 	full := fs.Bool("full", false, "the whole matrix and the long counts, not one of each")
 	pattern := fs.String("run", "", "only the tests that match this `regexp`, in one L1")
+	interrupts := fs.Int("interrupts", 0, "how many interrupts the test for lost ones waits for, each way; as many as fit into 25 s when 0")
 	vmm := fs.String("vmm", "", "the VMM to test; gqemu is built when this is empty")
 	if err := fs.Parse(args); err != nil || fs.NArg() != 0 {
 		return exitFailed, err
@@ -216,6 +217,9 @@ func testVerb(ctx context.Context, checkout string, args []string) (int, error) 
 		return exitFailed, err
 	}
 	env := []string{"GQEMU_BINARY=" + binary}
+	if *interrupts > 0 {
+		env = append(env, "GQEMU_RIG_INTERRUPTS="+strconv.Itoa(*interrupts))
+	}
 	if *full {
 		env = append(env, "GQEMU_RIG_FULL=1")
 	}
