@@ -1,9 +1,15 @@
 package vdpa
 
 import (
+	"math/rand/v2"
 	"runtime"
+	"sync"
 	"syscall"
 	"testing"
+	"time"
+
+	"github.com/gqemu/gqemu/qdev"
+	"github.com/gqemu/gqemu/qom"
 )
 
 // scenario is a life in which every call is made: start, stop, cont, reset,
@@ -159,5 +165,83 @@ func TestResetFails(t *testing.T) {
 	r.drive(1)
 	if got := r.read(regStatus); got != 0xf {
 		t.Errorf("status %#x after a reset that worked", got)
+	}
+}
+
+// Calls that fail at random, under a driver, a client and a device that do as
+// they like: nothing hangs, and in the end a reset recovers the device and it
+// leaves nothing behind.
+func TestFailureStorm(t *testing.T) {
+	for seed := range uint64(20) {
+		rnd := rand.New(rand.NewPCG(seed, 1))
+		var mu sync.Mutex // the device's goroutines make calls too
+		random := func(n int) int {
+			mu.Lock()
+			defer mu.Unlock()
+			return rnd.IntN(n)
+		}
+		rec := NewRecorder("/dev/vhost-vdpa-0", 2)
+		r := newMachine(t, false, rec)
+		fds, goroutines := openFDs(t), runtime.NumGoroutine()
+		if err := r.plug(); err != nil {
+			t.Fatal(err)
+		}
+		r.Do(func() { r.dev.dma.piece = 24 << 20 })
+		rec.SetFail(func(int, string) error {
+			if random(40) > 0 {
+				return nil
+			}
+			return []syscall.Errno{syscall.EIO, syscall.ENODEV, syscall.ENOMEM, syscall.EFAULT, syscall.EBUSY}[random(5)]
+		})
+		for range 300 {
+			switch random(10) {
+			case 0, 1, 2:
+				r.drive(1 + random(2))
+			case 3:
+				r.run(random(2) == 0)
+			case 4:
+				r.write(regStatus, 0)
+			case 5:
+				r.Readl(base + 0x100 + 4*uint64(random(20)))
+			case 6:
+				r.Writeb(base+0x120, byte(random(256)))
+			case 7:
+				r.write(regQueueSel, uint32(random(2)))
+				r.write(regQueueReady, 0)
+			case 8:
+				r.Do(func() { qdev.Reset(r.mmio) })
+			case 9:
+				if err := []func() error{
+					rec.NeedReset, rec.ForgetDriver, func() error { return rec.ChangeConfig(0, nil) },
+					func() error { return rec.ResizeConfig(64+random(16), random(2) == 0) },
+				}[random(4)](); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.Do(func() {
+				if _, err := qom.Get(r.dev, "x-stats"); err != nil {
+					t.Error(err)
+				}
+				r.dev.Inspect()
+				r.dev.InspectQueue(0)
+			})
+		}
+		rec.SetFail(nil)
+		r.run(true)
+		r.drive(2) // may meet what the device signalled last
+		time.Sleep(time.Millisecond)
+		r.drive(2)
+		r.waitState(stateRunning)
+		if n := r.dev.stats.failures; n < 5 {
+			t.Errorf("seed %d: %d failures only", seed, n)
+		}
+		if got := r.read(regStatus); got != 0xf || len(rec.Mapped()) != 3 {
+			t.Errorf("seed %d: status %#x, mapped %v", seed, got, rec.Mapped())
+		}
+		r.unplug()
+		if err := rec.Check(); err != nil || !rec.Closed() || openFDs(t) != fds || r.State.Hooks() != 0 {
+			t.Errorf("seed %d: %v, closed %v, %d descriptors of %d", seed, err, rec.Closed(), openFDs(t), fds)
+		}
+		r.waitGoroutines(goroutines)
 	}
 }

@@ -133,23 +133,44 @@ func TestDeviceBreaksDuringStart(t *testing.T) {
 	}
 }
 
-// A device that is gone fails everything, from a moment on: a daemon that was
-// killed with EIO, a device of the host with ENODEV. Guest and client are told
-// once, whatever the guest goes on to do; unplugging it works; and when it is
-// back a reset recovers it.
+// daemonGone fails what VDUSE asks its daemon for, which was killed: after a
+// while, with EIO. What the kernel knows it still says.
+func daemonGone(_ int, call string) error {
+	for _, verb := range []Verb{VerbSetStatus, VerbGetVringBase, VerbInvalidate, VerbUpdate} {
+		if strings.HasPrefix(call, string(verb)) {
+			return syscall.EIO
+		}
+	}
+	return nil
+}
+
+// A device that is gone fails everything, from a moment on, and one whose
+// daemon is gone what that is needed for. Guest and client are told once,
+// whatever the guest goes on to do; unplugging it works; and when it is back a
+// reset recovers it.
 func TestDeviceVanishes(t *testing.T) {
-	for _, no := range []syscall.Errno{syscall.ENODEV, syscall.EIO} {
+	all := func(no syscall.Errno) func(int, string) error { return func(int, string) error { return no } }
+	for no, fail := range map[string]func(int, string) error{
+		"ENODEV": all(syscall.ENODEV), "EIO": all(syscall.EIO), "VDUSE": daemonGone,
+	} {
 		for _, unplug := range []bool{false, true} {
 			rec := NewRecorder("/dev/vhost-vdpa-0", 2)
+			if no == "VDUSE" {
+				rec.BackendFeatures = FeatureIOTLBMsgV2 | FeatureIOTLBBatch
+			}
 			r := newMachine(t, false, rec)
 			fds, goroutines := openFDs(t), runtime.NumGoroutine()
 			if err := r.plug(); err != nil {
 				t.Fatal(err)
 			}
 			r.drive(2)
-			rec.SetFail(func(int, string) error { return no })
+			rec.SetFail(fail)
 			if err := rec.ChangeConfig(0, nil); err != nil { // the last it says
 				t.Fatal(err)
+			}
+			if no == "VDUSE" {
+				r.run(false) // it says nothing, and a call shows it
+				r.run(true)
 			}
 			r.waitState(stateBroken)
 			for i := range 300 { // a driver that does not give up
