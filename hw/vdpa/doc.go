@@ -12,4 +12,11 @@
 // Device follows the driver and the run state through the states of state.go.
 // It starts on a goroutine of its own, because pinning guest memory takes
 // seconds; the vCPU that set DRIVER_OK waits for it, and nobody else.
+//
+// Every call can fail, and a device may say of itself that it works no more
+// (change.go). It is then broken: undone as far as it lets itself be, told to
+// the driver by DEVICE_NEEDS_RESET and a configuration interrupt, to clients by
+// StateEvent and the properties x-state, x-error and x-stats, and to the log
+// (failure.go). A reset takes it up again. TestFailureMatrix lists, with -v,
+// who sees what of which call.
 package vdpa
