@@ -100,7 +100,7 @@ func (s *State) InspectQueue(n int) *QueueInfo {
 	if s.local != nil && n < len(s.local.rings) {
 		i.HasLastAvail = true
 		if r := s.local.rings[n]; r != nil {
-			i.Live, i.InUse, i.LastAvail, i.ShadowIdx = true, r.InUse(), r.Base(), r.Base()
+			i.Live, i.InUse, i.LastAvail, i.ShadowIdx = true, r.InUse(), uint16(r.Base()), uint16(r.Base())
 		}
 	}
 	if v, ok := s.Self().(VhostInspector); ok {

@@ -28,17 +28,29 @@ func simWrites(d *simDisk, h *Heap, indirect bool, first, n int) (status []uint6
 	return status
 }
 
-// TestSimRings: requests in flight together, by direct descriptors and indirect
-// tables, with the flags and the event index, over stops that come between.
+// simFeatures are kinds of rings.
+var simFeatures = []uint64{
+	0, FeatureIndirectDesc, FeatureEventIdx, FeatureIndirectDesc | FeatureEventIdx, FeatureInOrder,
+	FeatureRingPacked, FeatureRingPacked | FeatureIndirectDesc, FeatureRingPacked | FeatureEventIdx,
+	FeatureRingPacked | FeatureIndirectDesc | FeatureEventIdx | FeatureInOrder,
+}
+
+// TestSimRings: requests in flight together, in split and packed rings, by
+// direct descriptors and indirect tables, with the flags and the event index,
+// over stops that come between.
 func TestSimRings(t *testing.T) {
 	t.Parallel()
 	versions(t, func(t *testing.T, args ...string) {
-		for _, features := range []uint64{0, FeatureIndirectDesc, FeatureEventIdx, FeatureIndirectDesc | FeatureEventIdx} {
+		for _, features := range simFeatures {
+			modern := features >= FeatureVersion1
 			t.Run(fmt.Sprintf("%#x", features), func(t *testing.T) {
-				m := simBlk(t, "size=2M", args...)
+				m := simBlk(t, "size=2M", append([]string{"-global", "vhost-vdpa-device.packed=on"}, args...)...)
 				d := &simDisk{VirtioMMIO: slot(m, 23)}
-				if !d.Init(FeatureVersion1 | features) {
-					t.Fatal("the features are refused")
+				if modern && d.In(VVersion) == 1 {
+					t.Skip("a legacy device has no such rings")
+				}
+				if !d.Init(FeatureVersion1|features) || d.Features&features != features {
+					t.Fatalf("of the features %#x are left", d.Features)
 				}
 				h := NewHeap(t, 0x200000, 16<<20)
 				d.ring = d.Queue(0, 32, h)

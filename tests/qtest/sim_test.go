@@ -109,7 +109,7 @@ func TestSimDiscovery(t *testing.T) {
 		if v.In(VVersion) == 1 {
 			want |= 1 << 27 // any layout, which modern drivers have anyway
 		} else {
-			want |= FeatureVersion1
+			want |= FeatureVersion1 | FeatureInOrder
 		}
 		if f := v.DeviceFeatures(); f != want {
 			t.Errorf("features %#x, want %#x", f, want)

@@ -114,7 +114,8 @@ func (v *VirtioMMIO) DriverOK() uint32 {
 	return v.Status()
 }
 
-// Queue sets up queue n in fresh memory with at most size entries.
+// Queue sets up queue n in fresh memory with at most size entries, as a packed
+// ring if that was negotiated.
 func (v *VirtioMMIO) Queue(n, size int, a Allocator) *Vring {
 	v.M.t.Helper()
 	v.Out(VQueueSel, uint32(n))
@@ -125,6 +126,9 @@ func (v *VirtioMMIO) Queue(n, size int, a Allocator) *Vring {
 	size = min(size, most)
 	r := newVring(v.M, size, a)
 	r.EventIdx = v.Features&FeatureEventIdx != 0
+	if v.Features&FeatureRingPacked != 0 {
+		r.packed = newPackedVring(size)
+	}
 	v.Out(VQueueNum, uint32(size))
 	if v.Legacy {
 		v.Out(VQueueAlign, 4096)

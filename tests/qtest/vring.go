@@ -6,6 +6,8 @@ import "encoding/binary"
 const (
 	FeatureIndirectDesc = 1 << 28
 	FeatureEventIdx     = 1 << 29
+	FeatureRingPacked   = 1 << 34
+	FeatureInOrder      = 1 << 35
 )
 
 // Flags of descriptors and rings (virtio 1.2 section 2.7).
@@ -16,11 +18,12 @@ const (
 	usedNoNotify     = 1
 )
 
-// Vring is the driver's side of a split virtqueue (virtio 1.2 section 2.7). It
-// is made by [VirtioMMIO.Queue].
+// Vring is the driver's side of a virtqueue, split or packed (virtio 1.2 sections
+// 2.7 and 2.8). It is made by [VirtioMMIO.Queue].
 type Vring struct {
 	// Desc, Avail and Used are where its parts are; they are laid out so that
-	// they suit a legacy device.
+	// they suit a legacy device. A packed ring's are the descriptors, the
+	// driver's event suppression and the device's.
 	Desc, Avail, Used uint64
 	// Size is the number of entries.
 	Size int
@@ -28,8 +31,9 @@ type Vring struct {
 	EventIdx bool
 
 	m        *Machine
-	free     []int         // descriptors, in the order in which they are used next
-	chains   map[int][]int // descriptors of the chains in flight, by their heads
+	packed   *packedVring  // nil for a split ring
+	free     []int         // descriptors, in the order in which they are used next; a packed ring's ids
+	chains   map[int][]int // descriptors of the chains in flight, by their heads or ids
 	availIdx uint16
 	usedIdx  uint16
 	kicked   uint16 // availIdx when NeedsKick was last asked
@@ -106,6 +110,9 @@ func (r *Vring) publish(head int) uint16 {
 // and gives its head.
 func (r *Vring) Add(chain ...Buffer) uint16 {
 	r.m.t.Helper()
+	if r.packed != nil {
+		return r.addPacked(chain, 0)
+	}
 	l := r.claim(len(chain))
 	r.link(r.Desc, l, chain)
 	return r.publish(l[0])
@@ -116,6 +123,9 @@ func (r *Vring) Add(chain ...Buffer) uint16 {
 func (r *Vring) AddIndirect(a Allocator, chain ...Buffer) uint16 {
 	r.m.t.Helper()
 	table := a.Take(16*uint64(len(chain)), 16)
+	if r.packed != nil {
+		return r.addPackedTable(table, chain)
+	}
 	n := make([]int, len(chain))
 	for i := range n {
 		n[i] = i
@@ -130,6 +140,9 @@ func (r *Vring) AddIndirect(a Allocator, chain ...Buffer) uint16 {
 // descriptors are free again.
 func (r *Vring) Take() (head uint16, n uint32, ok bool) {
 	r.m.t.Helper()
+	if r.packed != nil {
+		return r.takePacked()
+	}
 	if r.m.Readw(r.Used+2) == r.usedIdx {
 		return 0, 0, false
 	}
@@ -159,13 +172,17 @@ func (r *Vring) Wait() (head uint16, n uint32) {
 // InFlight is how many chains the device has not used yet.
 func (r *Vring) InFlight() int { return len(r.chains) }
 
-// UsedIndex is how many chains the device has used, as it says, modulo 2^16.
+// UsedIndex is how many chains the device has used, as it says, modulo 2^16. A
+// packed ring does not tell.
 func (r *Vring) UsedIndex() uint16 { r.m.t.Helper(); return r.m.Readw(r.Used + 2) }
 
 // NeedsKick tells whether the device wants to be notified of what was added
-// since the last call (virtio 1.2 section 2.7.7.1 and 2.7.10).
+// since the last call (virtio 1.2 sections 2.7.7.1, 2.7.10 and 2.8.10).
 func (r *Vring) NeedsKick() bool {
 	r.m.t.Helper()
+	if r.packed != nil {
+		return r.needsKickPacked()
+	}
 	old := r.kicked
 	r.kicked = r.availIdx
 	if old == r.availIdx {
@@ -179,20 +196,28 @@ func (r *Vring) NeedsKick() bool {
 }
 
 // SetUsedEvent asks for an interrupt when the device has used more than n
-// further chains, 0 for the next one. VIRTIO_F_EVENT_IDX must have been
-// negotiated.
+// further chains, of a packed ring descriptors, 0 for the next one.
+// VIRTIO_F_EVENT_IDX must have been negotiated.
 func (r *Vring) SetUsedEvent(n int) {
 	r.m.t.Helper()
+	if r.packed != nil {
+		r.setUsedEventPacked(n)
+		return
+	}
 	r.m.Writew(r.Avail+4+2*uint64(r.Size), r.usedIdx+uint16(n))
 }
 
 // SuppressInterrupts asks the device not to interrupt, or to do so again. It is
-// a hint, and only without VIRTIO_F_EVENT_IDX.
+// a hint, and in a split ring only without VIRTIO_F_EVENT_IDX.
 func (r *Vring) SuppressInterrupts(on bool) {
 	r.m.t.Helper()
 	flags := uint16(0)
 	if on {
-		flags = availNoInterrupt
+		flags = availNoInterrupt // eventsOff, the same
+	}
+	if r.packed != nil {
+		r.m.Writew(r.Avail+2, flags)
+		return
 	}
 	r.m.Writew(r.Avail, flags)
 }

@@ -22,9 +22,11 @@ const (
 )
 
 // ringFeatures are those of the queues and the interface. ACCESS_PLATFORM:
-// what the device is given are IOVA.
+// what the device is given are IOVA. IN_ORDER: a queue's chains are handed back
+// as they came, each before the next is taken.
 const ringFeatures uint64 = 1<<virtio.FeatureAnyLayout | 1<<virtio.FeatureIndirectDesc |
-	1<<virtio.FeatureEventIdx | 1<<virtio.FeatureVersion1 | 1<<virtio.FeatureAccessPlatform
+	1<<virtio.FeatureEventIdx | 1<<virtio.FeatureVersion1 | 1<<virtio.FeatureAccessPlatform |
+	1<<virtio.FeatureRingPacked | 1<<virtio.FeatureInOrder
 
 // Request types and statuses (section 5.2.6).
 const (

@@ -89,8 +89,16 @@ func (d *device) GetBackendFeatures() (uint64, error) {
 	return query(d, vdpa.VerbGetBackendFeatures, func() uint64 { return backendFeatures })
 }
 
+// state is the status field with what the device itself has to say. mu is held.
+func (d *device) state() uint8 {
+	if d.ailing {
+		return d.status | uint8(virtio.StatusNeedsReset)
+	}
+	return d.status
+}
+
 func (d *device) GetStatus() (uint8, error) {
-	return query(d, vdpa.VerbGetStatus, func() uint8 { return d.status })
+	return query(d, vdpa.VerbGetStatus, d.state)
 }
 
 func (d *device) GetConfigSize() (uint32, error) {
@@ -135,7 +143,7 @@ func (d *device) SetStatus(s uint8) error {
 		switch {
 		case s == 0:
 			d.reset()
-		case d.status&^s != 0:
+		case d.status&^s != 0: // what the device itself says may come at any time
 			return syscall.EINVAL
 		default:
 			d.status = s
@@ -196,20 +204,21 @@ func (d *device) SetVringNum(n int, num uint32) error {
 
 func (d *device) SetVringBase(n int, base uint32) error {
 	return d.vring(vdpa.VerbSetVringBase, n, func(q *queue) error {
-		if base > 0xffff {
+		// A packed ring's has two halves, whose indices are looked at once the
+		// ring's size is known.
+		if base > 0xffff && d.accepted>>virtio.FeatureRingPacked&1 == 0 {
 			return syscall.EINVAL
 		}
 		q.settle()
-		q.base, q.broken = uint16(base), false
+		q.base, q.broken = base, false
 		return nil
 	})
 }
 
 func (d *device) GetVringBase(n int) (base uint32, err error) {
 	err = d.vring(vdpa.VerbGetVringBase, n, func(q *queue) error {
-		base = uint32(q.base)
-		if q.ring != nil {
-			base = uint32(q.ring.Base())
+		if base = q.base; q.ring != nil {
+			base = q.ring.Base()
 		}
 		return nil
 	})

@@ -70,6 +70,10 @@ type device struct {
 
 	mu       sync.Mutex
 	configFD int
+	// ailing tells that the device has met an error since the last reset, of a
+	// ring that its driver broke for instance, and wants one.
+	ailing bool
+
 	closed   bool   // both
 	owner    bool   // both
 	status   uint8  // both
@@ -81,7 +85,7 @@ type device struct {
 type queue struct {
 	mu      sync.Mutex
 	num     uint32
-	base    uint16
+	base    uint32 // in the kernel's format
 	addr    vdpa.VringAddr
 	enabled bool
 	kick    int // eventfds of our own, -1 for none
@@ -166,7 +170,7 @@ func (d *device) reset() {
 		q.call, q.num, q.base, q.addr = -1, uint32(d.model.queueMax()), 0, vdpa.VringAddr{}
 		q.enabled, q.broken, q.ring = false, false, nil
 	}
-	d.status, d.accepted, d.suspended = 0, 0, false
+	d.status, d.ailing, d.accepted, d.suspended = 0, false, 0, false
 	d.model.negotiated(0)
 }
 
@@ -185,7 +189,7 @@ func (d *device) ring(n int) *vring.Queue {
 	if q.num <= 1<<15 {
 		q.ring, err = vring.New(d.spaces[d.asid[d.groups[n]]], vring.Config{
 			Num: uint16(q.num), Desc: q.addr.Desc, Avail: q.addr.Avail, Used: q.addr.Used, Base: q.base,
-			Indirect: has(virtio.FeatureIndirectDesc), EventIdx: has(virtio.FeatureEventIdx),
+			Packed: has(virtio.FeatureRingPacked), Indirect: has(virtio.FeatureIndirectDesc), EventIdx: has(virtio.FeatureEventIdx),
 		})
 	}
 	if err != nil {
@@ -202,12 +206,17 @@ func (q *queue) settle() {
 	}
 }
 
-// broke notes that a driver broke queue n. It rests until it is set up anew. io
-// is held for reading, and the queue's mu.
+// broke notes that a driver broke queue n, which rests until it is set up anew,
+// and tells the driver that a reset is needed (virtio 1.2 section 2.1.2). io is
+// held for reading, and the queue's mu.
 func (d *device) broke(n int, err error) {
 	d.queues[n].settle()
 	d.queues[n].broken = true
 	d.errors.Add(1)
+	d.mu.Lock()
+	d.ailing = true
+	signal(d.configFD)
+	d.mu.Unlock()
 	d.log.Debug().Str("device", d.name).Int("queue", n).Err(err).Msg("vdpa-sim: guest error")
 }
 

@@ -9,8 +9,8 @@
 // at a time, and gives a vdpa.Backend. That answers each call as the kernel's
 // simulators vdpa_sim_blk and vdpa_sim_net do, errnos included (Linux 6.1),
 // translates addresses by its own IOTLB, waits for kicks on the eventfds it is
-// given, signals those of its interrupts, and processes each queue's split ring
-// on a goroutine of its own, never under the VM lock.
+// given, signals those of its interrupts, and processes each queue, a split
+// or packed ring, on a goroutine of its own, never under the VM lock.
 //
 // A client may change a disk's size (not a file's) and whether a network
 // device has a link with qom-set; the driver is told by a configuration
@@ -34,8 +34,9 @@
 //     what happens to be physically contiguous.
 //   - Mappings live until they are invalidated or the device is closed; the
 //     kernel's device forgets them at a reset, though its interface does not.
-//   - Features: indirect descriptors and the event index are offered too. Packed
-//     rings and in-order use are not.
+//   - Features: indirect descriptors, the event index, packed rings and in-order
+//     use are offered too. vhost-vdpa-device offers its guest packed rings with
+//     packed=on only.
 //   - A request of an unknown type ends as unsupported; the kernel's ends as an
 //     I/O error.
 //   - A network device compares all six bytes of an address, the kernel's those
@@ -45,6 +46,7 @@
 //     ranges.
 //
 // A driver that breaks the rules of a ring stops that queue until it is reset,
-// as in the kernel. Calls that change what the device works on wait until the
+// as in the kernel; beyond it, it is told so (virtio 1.2 section 2.1.2): the
+// status has DEVICE_NEEDS_RESET, and a configuration interrupt says so. Calls that change what the device works on wait until the
 // requests under way in all queues are done, flushes included.
 package sim

@@ -229,7 +229,7 @@ func needsResetProperty() *qom.Property {
 func (d *device) needsReset() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.status&uint8(virtio.StatusNeedsReset) != 0
+	return d.state()&uint8(virtio.StatusNeedsReset) != 0
 }
 
 func (d *device) needReset() {
@@ -238,6 +238,6 @@ func (d *device) needReset() {
 			d.queues[i].settle()
 		}
 		d.suspended = true
-		d.status |= uint8(virtio.StatusNeedsReset)
+		d.ailing = true
 	})
 }

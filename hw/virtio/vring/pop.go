@@ -6,14 +6,17 @@ import "github.com/gqemu/gqemu/internal/sys"
 // writes (virtio 1.2 section 2.7.4.2). The memory is the guest's and changes
 // under the reader.
 type Chain struct {
-	// Head names the chain to the driver.
+	// Head names the chain to the driver: the index of its first descriptor, or
+	// a packed ring's buffer id.
 	Head uint16
 	// Out is what the device reads, In what it writes. Empty buffers are
 	// left out.
 	Out, In [][]byte
 	// Descriptors is how many the chain has.
 	Descriptors int
-	position    uint16
+	// Where it begins and where the next one does. A packed ring's have a wrap
+	// counter.
+	position, after uint16
 }
 
 // Pop takes the next available chain; nil when there is none. The chain and
@@ -21,6 +24,9 @@ type Chain struct {
 func (q *Queue) Pop() (*Chain, error) {
 	if q.broken != nil {
 		return nil, q.broken
+	}
+	if q.cfg.Packed {
+		return q.popPacked()
 	}
 	idx, err := q.availIdx()
 	if err != nil || idx == q.next {
@@ -32,7 +38,7 @@ func (q *Queue) Pop() (*Chain, error) {
 		return nil, q.fail(err, "available entry at %#x", at)
 	}
 	c := &q.chain
-	*c = Chain{Head: sys.LoadShared16(b), Out: q.out[:0], In: q.in[:0], position: q.next}
+	*c = Chain{Head: sys.LoadShared16(b), Out: q.out[:0], In: q.in[:0], position: q.next, after: q.next + 1}
 	if c.Head >= q.cfg.Num {
 		return nil, q.fail(nil, "head %d in a ring of %d", c.Head, q.cfg.Num)
 	}
@@ -48,10 +54,19 @@ func (q *Queue) Pop() (*Chain, error) {
 // Unpop gives the chain that Pop gave last back to the driver's side of the
 // ring, to be taken again. Nothing was handed back since.
 func (q *Queue) Unpop(c *Chain) {
-	if q.broken == nil && q.inUse > 0 && c.position == q.next-1 {
-		q.next--
-		q.inUse--
+	if q.broken != nil || q.inUse == 0 {
+		return
 	}
+	switch {
+	case q.cfg.Packed && c.after == position(q.next, q.nextWrap):
+		q.next, q.nextWrap = c.position&^wrapBit, c.position&wrapBit != 0
+		q.flying = q.flying[:len(q.flying)-1]
+	case !q.cfg.Packed && c.after == q.next:
+		q.next--
+	default:
+		return
+	}
+	q.inUse--
 }
 
 // gather walks a chain.
@@ -81,22 +96,32 @@ func (q *Queue) gather(c *Chain) error {
 	}
 }
 
-// gatherTable walks an indirect table (section 2.7.5.3).
-func (q *Queue) gatherTable(c *Chain, d descriptor) error {
+// indirectTable copies an indirect table.
+func (q *Queue) indirectTable(d descriptor) ([]byte, error) {
 	if !q.cfg.Indirect {
-		return q.fail(nil, "indirect descriptor that was not negotiated")
+		return nil, q.fail(nil, "indirect descriptor that was not negotiated")
 	}
 	n := int(d.len / descSize)
 	if d.len == 0 || d.len%descSize != 0 || n > MaxChain {
-		return q.fail(nil, "indirect table of %d bytes", d.len)
+		return nil, q.fail(nil, "indirect table of %d bytes", d.len)
 	}
 	if cap(q.table) < int(d.len) {
 		q.table = make([]byte, d.len)
 	}
 	table := q.table[:d.len]
 	if err := q.acc.read(table, d.addr); err != nil {
-		return q.fail(err, "indirect table at %#x", d.addr)
+		return nil, q.fail(err, "indirect table at %#x", d.addr)
 	}
+	return table, nil
+}
+
+// gatherTable walks an indirect table (section 2.7.5.3).
+func (q *Queue) gatherTable(c *Chain, d descriptor) error {
+	table, err := q.indirectTable(d)
+	if err != nil {
+		return err
+	}
+	n := len(table) / descSize
 	// No entry is met twice, so a chain in the table has at most n.
 	most := c.Descriptors + n
 	for i := 0; ; {

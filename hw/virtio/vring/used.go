@@ -21,6 +21,9 @@ func (q *Queue) PushHead(head uint16, written uint32) error {
 	if q.broken != nil {
 		return q.broken
 	}
+	if q.cfg.Packed {
+		return q.pushPacked(head, written)
+	}
 	at := q.cfg.Used + 4 + 8*uint64(q.used&(q.cfg.Num-1))
 	var e [8]byte
 	binary.LittleEndian.PutUint32(e[:], uint32(head))
@@ -55,6 +58,9 @@ func (q *Queue) ShouldInterrupt() bool {
 	if q.broken != nil {
 		return false
 	}
+	if q.cfg.Packed {
+		return q.shouldInterruptPacked()
+	}
 	old, valid := q.signalled, q.signalledValid
 	if valid && old == q.used {
 		return false
@@ -87,7 +93,12 @@ func (q *Queue) SuppressKicks() {
 		return
 	}
 	q.quiet = true
-	_ = q.storeUsed() // the queue is broken then, which Pop tells
+	// The queue is broken when that fails, which Pop tells.
+	if q.cfg.Packed {
+		_ = q.suppress(eventsOff, 0)
+	} else {
+		_ = q.storeUsed()
+	}
 }
 
 // WantKicks asks the driver to notify of the next chain. more tells that one
@@ -96,19 +107,25 @@ func (q *Queue) WantKicks() (more bool, err error) {
 	if q.broken != nil {
 		return false, q.broken
 	}
-	if q.cfg.EventIdx {
+	switch {
+	case q.cfg.Packed && q.cfg.EventIdx:
+		err = q.suppress(eventsAt, position(q.next, q.nextWrap))
+	case q.cfg.Packed:
+		q.quiet = false
+		err = q.suppress(eventsOn, 0)
+	case q.cfg.EventIdx:
 		at := q.cfg.Used + 4 + 8*uint64(q.cfg.Num)
 		b, err := q.acc.one(at, 2, true)
 		if err != nil {
 			return false, q.fail(err, "the device's event index at %#x", at)
 		}
 		sys.StoreShared16(b, q.next)
-	} else {
+	default:
 		q.quiet = false
-		if err := q.storeUsed(); err != nil {
-			return false, err
-		}
+		err = q.storeUsed()
 	}
-	idx, err := q.availIdx()
-	return idx != q.next, err
+	if err != nil {
+		return false, err
+	}
+	return q.more()
 }

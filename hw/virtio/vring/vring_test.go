@@ -55,7 +55,7 @@ func newRing(t testing.TB, change func(*Config)) *ring {
 	if change != nil {
 		change(&c)
 	}
-	r := &ring{guest: newGuest(), t: t, avail: c.Base}
+	r := &ring{guest: newGuest(), t: t, avail: uint16(c.Base)}
 	var err error
 	if r.q, err = New(r.guest, c); err != nil {
 		t.Fatal(err)
@@ -146,7 +146,7 @@ func TestIndicesPassTheEndOfRingAndWord(t *testing.T) {
 				t.Fatalf("entry %x", e)
 			}
 		}
-		if r.q.Base() != r.avail || r.q.InUse() != 0 {
+		if r.q.Base() != uint32(r.avail) || r.q.InUse() != 0 {
 			t.Errorf("base %d, in use %d", r.q.Base(), r.q.InUse())
 		}
 	}
@@ -302,7 +302,7 @@ func TestInterruptFlag(t *testing.T) {
 func TestInterruptEventIndex(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	for range 300 {
-		r := newRing(t, func(c *Config) { c.EventIdx, c.Base = true, uint16(rnd.Uint32()) })
+		r := newRing(t, func(c *Config) { c.EventIdx, c.Base = true, rnd.Uint32()&0xffff })
 		r.put16(tAvail+2, r.avail)
 		r.simple()
 		told := r.avail
