@@ -25,6 +25,7 @@ cli             FuzzKeyval    1
 cli             FuzzOpts      1
 cli             FuzzParse     2
 hw/virtio       FuzzRegisters 1
+hw/virtio       FuzzQueueEvents 2
 hw/virtio/vring FuzzQueue     2
 hw/vdpa/sim     FuzzBlk       2
 hw/vdpa/sim     FuzzNet       2

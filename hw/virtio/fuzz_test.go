@@ -66,3 +66,58 @@ func (r *rig) invariants(t *testing.T) {
 		t.Fatalf("InterruptStatus %d, line %v, status %s", is, r.line.Level, s)
 	}
 }
+
+// FuzzQueueEvents drives a transport and the IOAPIC that can take its
+// eventfds with any sequence of accesses and signals. The kernel has all of
+// them or none, and only while the driver is ready; the acknowledgement goes
+// with them.
+func FuzzQueueEvents(f *testing.F) {
+	w := func(what byte, reg uint16, v uint32) []byte {
+		b := []byte{2 | 4 | what, 0, 0, byte(v), byte(v >> 8), byte(v >> 16)}
+		binary.LittleEndian.PutUint16(b[1:], reg)
+		return b
+	}
+	const toIOAPIC, signal = 32, 64
+	var seed []byte
+	for _, s := range [][]byte{
+		w(toIOAPIC, 0, 0x10+2*testPin), w(toIOAPIC, 0x10, 0x41), w(signal, regInterruptACK, 1),
+		w(toIOAPIC, 0x10, pinMasked|0x41), w(signal, regInterruptACK, 3), w(toIOAPIC, 0x10, 0x41),
+		w(toIOAPIC, 0x10, pinLevel|0x41), w(signal, regInterruptACK, 1), w(0, regStatus, 0),
+	} {
+		seed = append(seed, s...)
+		f.Add(append([]byte(nil), seed...))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := newEventRig(t, nil)
+		r.live()
+		for ; len(data) >= 6; data = data[6:] {
+			if data[0]&toIOAPIC != 0 {
+				r.Fuzz(r.Memory, testIOAPIC, 0x48, data[:6])
+			} else {
+				r.Fuzz(r.Memory, base, MMIOSize, data[:6])
+			}
+			if data[0]&signal != 0 {
+				if err := r.k.Signal(r.src.calls[int(data[1])%testQueues].FD()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.Do(func() {
+				if data[0]&8 != 0 {
+					r.dev.QueueUsed(int(data[1]))
+				}
+				if data[0]&16 != 0 {
+					r.dev.ConfigChanged()
+				}
+				if data[0]&3 == 3 {
+					r.pic.EOI(data[1])
+				}
+				r.invariants(t)
+			})
+			n, active := r.k.IRQFDs(), r.mmio.queueEvents.direct
+			if active != (n == testQueues) || !active && n != 0 || active && !r.dev.Status().Has(StatusDriverOK) ||
+				active != (len(r.ackEvents()) == 1) {
+				t.Fatalf("%d irqfds, active %v, status %s, %v", n, active, r.dev.Status(), r.ackEvents())
+			}
+		}
+	})
+}
