@@ -27,8 +27,11 @@ cli             FuzzParse     2
 hw/virtio       FuzzRegisters 1
 hw/virtio       FuzzQueueEvents 2
 hw/virtio/vring FuzzQueue     2
+hw/virtio/vring FuzzPacked    2
 hw/vdpa/sim     FuzzBlk       2
 hw/vdpa/sim     FuzzNet       2
+hw/vdpa/sim     FuzzIOTLB     2
+hw/vdpa/sim     FuzzCalls     2
 hw/vdpa/sim     FuzzFaults    4
 hw/nvram        FuzzFwCfg     2
 hw/input        FuzzI8042     4

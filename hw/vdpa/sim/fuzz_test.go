@@ -58,7 +58,12 @@ func (g *fuzzGuest) run(t *testing.T, m model, features uint64, base uint16, dat
 	for i := range d.queues {
 		at := uint64(i * fuzzQueueSize)
 		must(d.SetVringNum(i, fuzzNum))
-		must(d.SetVringBase(i, uint32(base)))
+		at32 := uint32(base)
+		if features>>34&1 != 0 { // both halves the same, within the ring, as a new one's by 0
+			at32 = (at32 ^ 0x8000) &^ (0x7fff &^ (fuzzNum - 1))
+			at32 |= at32 << 16
+		}
+		must(d.SetVringBase(i, at32))
 		must(d.SetVringAddr(i, vdpa.VringAddr{Desc: at, Avail: at + fuzzAvail, Used: at + fuzzUsed}))
 		must(d.SetVringEnable(i, true))
 	}
@@ -106,6 +111,22 @@ func seedRing(queue int, chain ...[3]uint32) []byte {
 	return b
 }
 
+// seedPacked is seedRing for a packed ring.
+func seedPacked(queue int, chain ...[3]uint32) []byte {
+	b := make([]byte, fuzzPages*fuzzPage)
+	for i, c := range chain {
+		d := b[queue*fuzzQueueSize+16*i:]
+		binary.LittleEndian.PutUint64(d, uint64(c[0]))
+		binary.LittleEndian.PutUint32(d[8:], c[1])
+		flags := c[2] | 1<<7
+		if i < len(chain)-1 {
+			flags |= 1
+		}
+		binary.LittleEndian.PutUint16(d[14:], uint16(flags))
+	}
+	return b
+}
+
 // FuzzBlk lets the fuzzer be the driver of a block device: rings, descriptors
 // and requests.
 func FuzzBlk(f *testing.F) {
@@ -118,6 +139,9 @@ func FuzzBlk(f *testing.F) {
 		}
 		b[header], b[fuzzData+0x88] = typ, 4
 		f.Add(typ&7, uint16(0), b)
+		p := seedPacked(0, [3]uint32{header, 16, 0}, [3]uint32{fuzzData + 0x80, 512, uint32(typ&1^1) * 2}, [3]uint32{status, 1, 2})
+		p[header], p[fuzzData+0x88] = typ, 4
+		f.Add(typ&7|16, uint16(0), p)
 	}
 	write := seedRing(0, [3]uint32{header, 16, 0}, [3]uint32{fuzzData + 0x80, 512, 0}, [3]uint32{status, 1, 2})
 	write[header], write[header+8] = blkOut, 3
@@ -127,11 +151,15 @@ func FuzzBlk(f *testing.F) {
 	copy(indirect[fuzzData+0x20:], seedRing(0, [3]uint32{header, 16, 0}, [3]uint32{status, 1, 2})[:32])
 	indirect[header] = 4
 	f.Add(uint8(1), uint16(0), indirect)
+	table := seedPacked(0, [3]uint32{fuzzData + 0x20, 32, 4})
+	copy(table[fuzzData+0x20:], seedPacked(0, [3]uint32{header, 16, 0}, [3]uint32{status, 1, 2})[:32])
+	table[header] = 4
+	f.Add(uint8(1|16), uint16(0), table)
 	f.Fuzz(func(t *testing.T, flags uint8, base uint16, data []byte) {
 		var stats blkStats
 		b := &blk{store: g.blk, sectors: 64, readOnly: flags&8 != 0, max: 256, serial: "fuzz", queues: 1, stats: &stats}
 		b.layOut()
-		g.run(t, b, uint64(flags&3)<<28|uint64(flags>>2&1)<<blkFlush, base, data, &stats.ringErrors)
+		g.run(t, b, uint64(flags&3)<<28|uint64(flags>>2&1)<<blkFlush|uint64(flags>>4&1)<<34, base, data, &stats.ringErrors)
 	})
 }
 
@@ -174,7 +202,7 @@ func FuzzNet(f *testing.F) {
 		var up atomic.Bool
 		up.Store(flags&8 == 0)
 		c := newCard([6]byte{2, 0, 0, 0, 0, 1}, 1500, 256, 1+int(flags>>4&1), nil, &up, &stats)
-		features := uint64(flags&3)<<28 | uint64(flags>>2&1)<<32 | 1<<netCtrlMACAddr
+		features := uint64(flags&3)<<28 | uint64(flags>>2&1)<<32 | uint64(flags>>6&1)<<34 | 1<<netCtrlMACAddr
 		if flags&0x20 != 0 {
 			features |= 1<<netCtrlRX | 1<<netCtrlRXExtra | 1<<netMQ | 1<<netMTU
 		}
