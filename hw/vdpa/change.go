@@ -19,13 +19,20 @@ var errNeedsReset = errors.New("the device needs a reset")
 // configuration or of its status.
 func (d *Device) deviceChanged() {
 	d.stats.changes++
+	if d.look() {
+		d.ConfigChanged()
+	}
+}
+
+// look finds out whether the device is well, now or, when somebody else has
+// it, later.
+func (d *Device) look() bool {
 	if d.state == stateStarting {
 		// The start's goroutine has the device.
 		d.recheck = true
-	} else if !d.checkDevice() {
-		return
+		return true
 	}
-	d.ConfigChanged()
+	return d.checkDevice()
 }
 
 // startedWell looks, at the end of a start, for what the device signalled
@@ -51,6 +58,9 @@ func (d *Device) checkDevice() bool {
 }
 
 func (d *Device) health() error {
+	if d.unfollowed != nil {
+		return d.unfollowed
+	}
 	status, err := d.be.GetStatus()
 	if err != nil {
 		return err

@@ -62,6 +62,8 @@ type Device struct {
 	stats    stats
 	// recheck tells that the device signalled a change during a start.
 	recheck bool
+	// unfollowed says why the IOTLB is not as guest memory is, nil when it is.
+	unfollowed error
 
 	tasks   sync.WaitGroup // goroutines
 	working bool           // tasks has had one
@@ -106,7 +108,7 @@ func named(name string, field func(d *Device) (value *string, given *bool)) *qom
 // Realize is part of qdev.Realizer. The kernel is called in QEMU's order.
 func (d *Device) Realize(h *qdev.Host) error {
 	d.host, d.state, d.lastErr, d.realizing = h, stateInactive, nil, true
-	d.told, d.lines, d.recheck = nil, lineLimit{}, false
+	d.told, d.lines, d.recheck, d.unfollowed = nil, lineLimit{}, false, nil
 	// The last to be undone: goroutines end once they get the lock.
 	d.Defer(d.join)
 	be, name, err := d.openBackend(h)
@@ -242,22 +244,6 @@ func (d *Device) readWholeConfig(s *virtio.Setup) error {
 	if err := d.be.GetConfig(0, d.config); err != nil {
 		return &wordedError{"vhost-vdpa-device: get config failed", err}
 	}
-	return nil
-}
-
-// listen follows the guest's memory and the run state.
-func (d *Device) listen(h *qdev.Host) error {
-	// Nothing is mapped yet, so nothing can fail for lack of memory.
-	err := h.Memory.Listen(d.dma)
-	d.Defer(func() {
-		if err := h.Memory.Unlisten(d.dma); err != nil {
-			d.logError(err)
-		}
-	})
-	if err != nil {
-		return err
-	}
-	d.Defer(h.Run.OnChange(d.runStateChanged))
 	return nil
 }
 

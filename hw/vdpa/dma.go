@@ -282,9 +282,7 @@ func (d *dmaMap) AddSection(s memory.Section) error {
 		return nil
 	}
 	d.checkRange(s)
-	if err := d.change(func() error { return d.add(d.split(s), never) }); err != nil {
-		return err
-	}
+	err := d.change(func() error { return d.add(d.split(s), never) })
 	i, _ := slices.BinarySearchFunc(d.sections, s.Addr, func(x memory.Section, addr uint64) int {
 		if x.Addr < addr {
 			return -1
@@ -292,7 +290,7 @@ func (d *dmaMap) AddSection(s memory.Section) error {
 		return 1
 	})
 	d.sections = slices.Insert(d.sections, i, s)
-	return nil
+	return err // it is the guest's all the same
 }
 
 func (d *dmaMap) RemoveSection(s memory.Section) error {

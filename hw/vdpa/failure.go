@@ -130,6 +130,10 @@ func (d *Device) post(text string, err error) {
 
 // moved is called when the device goes from state from to where it is now.
 func (d *Device) moved(e event, from state) {
+	switch e {
+	case evStarted, evVMStop, evReset, evFailed:
+		d.unfollowed = nil // all was mapped anew, or will be
+	}
 	if e == evStarted {
 		for i := range d.stats.queues {
 			if q := d.Queue(i); q != nil && q.Ready {

@@ -18,6 +18,7 @@ import (
 	"github.com/gqemu/gqemu/hw/hwtest"
 	"github.com/gqemu/gqemu/hw/virtio"
 	"github.com/gqemu/gqemu/internal/errno"
+	"github.com/gqemu/gqemu/memory"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 )
@@ -75,6 +76,14 @@ func phases() []phase {
 			c.wait("config interrupt", func() bool { return c.dev.stats.changes > n })
 			return nil
 		}, kindLive},
+		{"memory comes", func(c *cell) { ready(c); c.newRegion() }, func(c *cell) error { return c.change(true) }, kindLive},
+		{"memory goes", func(c *cell) {
+			c.newRegion()
+			if err := c.change(true); err != nil {
+				c.T.Fatal(err)
+			}
+			ready(c)
+		}, func(c *cell) error { return c.change(false) }, kindLive},
 		{"unplug", ready, func(c *cell) error { c.unplug(); return nil }, kindUnplug},
 	}
 }
@@ -88,6 +97,9 @@ type cell struct {
 	errs []string
 	// What the process has before the device is plugged in.
 	fds, goroutines int
+	region          *memory.Region // besides the RAM that is always there
+	ram             *memory.RAM    // behind it
+	mapped          int            // pieces of memory in the end
 }
 
 // logged is what a machine writes to its log.
@@ -111,7 +123,13 @@ func (l *logged) take() string {
 }
 
 func newCell(t *testing.T, p phase) *cell {
-	c := &cell{rig: newMachine(t, false, NewRecorder("/dev/vhost-vdpa-0", 2)), phase: p, log: &logged{}}
+	c := &cell{phase: p, log: &logged{}, mapped: 3}
+	t.Cleanup(func() { // after the machine
+		if c.ram != nil {
+			c.ram.Close()
+		}
+	})
+	c.rig = newMachine(t, false, NewRecorder("/dev/vhost-vdpa-0", 2))
 	c.Log = zerolog.New(c.log)
 	c.fds, c.goroutines = openFDs(t), runtime.NumGoroutine()
 	if p.kind == kindRealize {
@@ -137,6 +155,31 @@ func (c *cell) plugIn() error {
 func (c *cell) runState(on bool) (err error) {
 	c.Do(func() { err = c.State.Set(on) })
 	c.settled()
+	return err
+}
+
+// newRegion makes memory that can come and go.
+func (c *cell) newRegion() {
+	ram, err := memory.NewAnonRAM("more", 0x10000)
+	if err != nil {
+		c.T.Fatal(err)
+	}
+	c.region, c.ram = memory.NewRAM(ram), ram
+	c.fds++
+}
+
+// change has the memory come or go, and waits for what follows from it.
+func (c *cell) change(comes bool) (err error) {
+	c.Do(func() {
+		if comes {
+			c.mapped++
+			err = c.Map.Add(c.System, c.region, 1<<32, 0)
+		} else {
+			c.mapped--
+			err = c.Map.Remove(c.region)
+		}
+	})
+	c.wait("the device to be looked at", func() bool { return c.dev.unfollowed == nil })
 	return err
 }
 
@@ -262,7 +305,7 @@ func (c *cell) recover() {
 	c.settled()
 	c.Do(func() {
 		text, _ := qom.Get(c.dev, "x-error")
-		if c.dev.state != stateRunning || c.dev.Status() != 0xf || text != "" || len(c.rec.Mapped()) != 3 {
+		if c.dev.state != stateRunning || c.dev.Status() != 0xf || text != "" || len(c.rec.Mapped()) != c.mapped {
 			c.bad("after a reset: %s, status %s, x-error %q, mapped %v", c.dev.state, c.dev.Status(), text, c.rec.Mapped())
 		}
 		if c.dev.stats.failures == 0 || c.dev.stats.recoveries == 0 {
