@@ -336,6 +336,14 @@ func TestVhostFDWorks(t *testing.T) {
 	if fd, dev := m.QMP.QOMGet("/machine/peripheral/v0", "vhostfd"), m.QMP.QOMGet("/machine/peripheral/v0", "vhostdev"); fd != "4" || dev != "" {
 		t.Errorf("vhostfd %v, vhostdev %v", fd, dev)
 	}
+	var props []Property
+	m.QMP.Must("device-list-properties", map[string]any{"typename": "vhost-vdpa-device"}, &props)
+	if !slices.ContainsFunc(props, func(p Property) bool { return p.Name == "vhostfd" && p.Type == "str" }) {
+		t.Errorf("device-list-properties has no vhostfd: %v", props)
+	}
+	if out := m.QMP.HMP("device_add vhost-vdpa-device,help"); !strings.Contains(out, "\n  vhostfd=<str>\r\n") && !strings.Contains(out, "\n  vhostfd=<str>\n") {
+		t.Errorf("no vhostfd in the help: %q", out)
+	}
 	v := slot(m, 23)
 	for range 2 {
 		v.Init(FeatureVersion1)
