@@ -5,6 +5,7 @@ import (
 
 	"github.com/gqemu/gqemu/hw/vdpa"
 	"github.com/gqemu/gqemu/hw/virtio"
+	"github.com/gqemu/gqemu/hw/virtio/vring"
 )
 
 var _ vdpa.Backend = (*device)(nil)
@@ -146,11 +147,24 @@ func (d *device) SetStatus(s uint8) error {
 		case d.status&^s != 0: // what the device itself says may come at any time
 			return syscall.EINVAL
 		default:
+			if m, ok := d.model.(resumable); ok && s&^d.status&uint8(virtio.StatusDriverOK) != 0 {
+				m.begin(d.goesOn())
+			}
 			d.status = s
 			d.kickAll()
 		}
 		return nil
 	})
+}
+
+// goesOn tells whether a queue begins where another start has left it.
+func (d *device) goesOn() bool {
+	for i := range d.queues {
+		if base := d.queues[i].base; base != 0 && base != vring.FreshPacked {
+			return true
+		}
+	}
+	return false
 }
 
 func (d *device) configRange(offset, n int) error {
@@ -278,6 +292,9 @@ func (d *device) Suspend() error {
 	return d.change(vdpa.VerbSuspend, func() error {
 		for i := range d.queues {
 			d.queues[i].settle()
+		}
+		if m, ok := d.model.(resumable); ok && !d.suspended {
+			m.suspend()
 		}
 		d.suspended = true
 		return nil

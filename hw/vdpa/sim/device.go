@@ -38,6 +38,16 @@ type model interface {
 	serve(d *device, n int, q *vring.Queue) (worked bool, err error)
 }
 
+// resumable is a model whose driver asks for more than features. That is not
+// told again by who stops a VM: it suspends the device, resets it, and goes on
+// later with the queues where they stood.
+type resumable interface {
+	// suspend comes before the reset, begin with DRIVER_OK; resumed tells that
+	// the queues go on. Both are called with io and mu held.
+	suspend()
+	begin(resumed bool)
+}
+
 // device is an opened simulator, a vdpa.Backend.
 //
 // io is held for reading while a request is processed, and for writing by calls

@@ -76,6 +76,7 @@ type card struct {
 	cmd [maxCommand]byte
 
 	filter atomic.Pointer[filter] // never nil; not changed in place
+	saved  *netState              // by suspend; guarded by device.mu
 	// active is how many queue pairs receive.
 	active atomic.Int32
 	// flows is the pair a flow was last sent on, plus one; by its hash.
@@ -86,6 +87,13 @@ type card struct {
 	// accepted is the driver's features, for those who hold no lock of the
 	// device's.
 	accepted atomic.Uint64
+}
+
+// netState is what a driver has asked for by the control queue.
+type netState struct {
+	accepted uint64
+	filter   *filter
+	active   int32
 }
 
 // transmitter is a sending queue's scratch.
@@ -165,6 +173,18 @@ func (c *card) negotiated(features uint64) {
 	if c.wire != nil {
 		c.wire.setOffloads(features)
 	}
+}
+
+// suspend is part of resumable.
+func (c *card) suspend() { c.saved = &netState{c.accepted.Load(), c.filter.Load(), c.active.Load()} }
+
+// begin is part of resumable.
+func (c *card) begin(resumed bool) {
+	if s := c.saved; resumed && s != nil && s.accepted == c.accepted.Load() {
+		c.filter.Store(s.filter)
+		c.active.Store(s.active)
+	}
+	c.saved = nil
 }
 
 // controlQueue is the index of the control queue.
