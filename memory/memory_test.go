@@ -308,3 +308,36 @@ func TestAccessAcrossGaps(t *testing.T) {
 		t.Errorf("across the end: %x", b)
 	}
 }
+
+// A register is accessed in its full width even where another lies over its
+// end; RAM and long transfers stop there.
+func TestOverlappedRegister(t *testing.T) {
+	var m Map
+	root := NewContainer("io", 0x100)
+	s := m.NewSpace("io", root, 0xff)
+	var wide, narrow []int
+	note := func(to *[]int) Ops {
+		return OpsFuncs{WriteFunc: func(_, _ uint64, size int) { *to = append(*to, size) }}
+	}
+	for _, add := range []error{
+		m.Add(root, NewIO("address", 4, note(&wide), Access{}), 0x10, 0),
+		m.Add(root, NewIO("reset", 1, note(&narrow), Access{}), 0x11, 1),
+	} {
+		if add != nil {
+			t.Fatal(add)
+		}
+	}
+	s.Access(0x10, make([]byte, 4), true)
+	if len(wide) != 1 || wide[0] != 4 || len(narrow) != 0 {
+		t.Errorf("four bytes: accesses of %v and %v", wide, narrow)
+	}
+	s.Access(0x11, make([]byte, 1), true)
+	if len(narrow) != 1 {
+		t.Error("the register on top does not answer")
+	}
+	wide = nil
+	s.Access(0x10, make([]byte, 16), true)
+	if len(narrow) != 2 {
+		t.Errorf("a long transfer: accesses of %v and %v", wide, narrow)
+	}
+}

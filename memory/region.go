@@ -136,6 +136,13 @@ func NewAlias(name string, target *Region, offset, size uint64) *Region {
 	return r
 }
 
+// NewReadOnlyAlias is an alias through which guest writes are dropped.
+func NewReadOnlyAlias(name string, target *Region, offset, size uint64) *Region {
+	r := NewAlias(name, target, offset, size)
+	r.readonly = true
+	return r
+}
+
 // Name is the region's name as `info mtree` shows it.
 func (r *Region) Name() string { return r.name }
 

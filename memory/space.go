@@ -127,6 +127,9 @@ func (s *Space) Sections() []Section { return append([]Section(nil), *s.view.Loa
 // Find tells who answers at addr. Needs no lock.
 func (s *Space) Find(addr uint64) (Section, bool) { return s.view.Load().find(addr) }
 
+// maxAccess is the widest access of a processor, in bytes.
+const maxAccess = 8
+
 // Access performs a guest access of any length. It tells whether every byte
 // was answered by something that accepted the access; bytes read where
 // nothing did hold the space's fill. Device regions are called, so the VM
@@ -148,10 +151,16 @@ func (s *Space) Access(addr uint64, data []byte, write bool) bool {
 			}
 			ok = false
 		} else {
-			if room := sec.Last - addr; room < n-1 {
+			off := sec.Offset + (addr - sec.Addr)
+			room := sec.Last - addr
+			if n <= maxAccess && !sec.IsRAM() {
+				// A register is accessed in its full width even where another
+				// lies over its end, as port 0xcf9 does over 0xcf8.
+				room = sec.Region.last - off
+			}
+			if room < n-1 {
 				n = room + 1
 			}
-			off := sec.Offset + (addr - sec.Addr)
 			if !sec.access(off, data[:n], write, s.fill) {
 				ok = false
 			}
