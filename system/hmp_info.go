@@ -51,7 +51,7 @@ func (h *human) topics() []hmp.Command {
 		{Name: "network", Help: "show the network state", Run: nothing},
 		{Name: "numa", Help: "show NUMA information", Run: h.infoNUMA},
 		{Name: "opcount", Help: "show dynamic compiler opcode counters"},
-		{Name: "pci", Help: "show PCI info", Run: nothing},
+		{Name: "pci", Help: "show PCI info", Run: h.infoPCI},
 		{Name: "pic", Help: "show PIC state", Run: h.infoPIC},
 		{Name: "qdm", Help: "show qdev device model list", Run: h.infoQDM},
 		{Name: "qom-tree", Args: "path:s?", Params: "[path]", Help: "show QOM composition tree", Preconfig: true,

@@ -66,8 +66,5 @@ type PciRegion struct {
 	Mem64    *bool  `qapi:"mem_type_64,optional"`
 }
 
-// registerPCI adds the command of QAPI module pci. No machine has PCI buses
-// yet.
-func (v *VM) registerPCI() {
-	register(v, "query-pci", func(none) ([]PciInfo, error) { return []PciInfo{}, nil })
-}
+// registerPCI adds the command of QAPI module pci.
+func (v *VM) registerPCI() { register(v, "query-pci", v.queryPCI) }

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"sort"
+	"strconv"
 	"strings"
 
+	"github.com/gqemu/gqemu/hw/pci"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 )
@@ -51,6 +53,11 @@ func printDevice(w io.Writer, d qdev.Device, indent int) {
 			line(w, indent, "mmio %016x/%016x", at, r.Last()+1)
 		}
 	}
+	if f, ok := d.(pci.Model); ok {
+		for _, text := range f.PCI().Describe() {
+			line(w, indent, "%s", text)
+		}
+	}
 	for _, b := range s.Buses() {
 		printBus(w, b, indent)
 	}
@@ -83,6 +90,13 @@ func printProperty(w io.Writer, d qdev.Device, p *qom.Property, indent int) {
 	if p.Get == nil || p.Set == nil || strings.HasPrefix(p.Type, "link<") {
 		return
 	}
+	// What people are shown may differ from what programs are.
+	if shown := qom.FindProperty(d, "legacy-"+p.Name); shown != nil {
+		if val, err := shown.Get(d); err == nil {
+			line(w, indent, "%s = %v", p.Name, val)
+		}
+		return
+	}
 	val, err := p.Get(d)
 	if err != nil {
 		return
@@ -91,16 +105,35 @@ func printProperty(w io.Writer, d qdev.Device, p *qom.Property, indent int) {
 	case string:
 		line(w, indent, `%s = "%s"`, p.Name, x)
 	case uint64:
-		line(w, indent, "%s = %d (0x%x)", p.Name, x, x)
-	case int64:
-		if strings.HasPrefix(p.Type, "int") {
-			line(w, indent, "%s = %d (0x%x)", p.Name, x, uint64(x)&0xffffffff)
-		} else {
+		switch p.Type {
+		case "size":
+			line(w, indent, "%s = %d (%s)", p.Name, x, sizeText(x))
+		case "uint64": // as QEMU's formatter has it
+			line(w, indent, "%s = %d (0x%x)", p.Name, int64(x), x)
+		default:
 			line(w, indent, "%s = %d (0x%x)", p.Name, x, x)
 		}
+	case int64:
+		line(w, indent, "%s = %d (0x%x)", p.Name, x, uint64(x))
 	default:
 		line(w, indent, "%s = %v", p.Name, x)
 	}
+}
+
+// sizeText is a number of bytes with three digits and a unit, the largest of
+// which there is at least one, give or take: 1000 KiB are 1 MiB.
+func sizeText(n uint64) string {
+	const units = " KMGTPE"
+	f, u := float64(n), 0
+	for f >= 1000 && u < len(units)-1 {
+		f /= 1024
+		u++
+	}
+	unit := "B"
+	if u > 0 {
+		unit = units[u:u+1] + "iB"
+	}
+	return strconv.FormatFloat(f, 'g', 3, 64) + " " + unit
 }
 
 func sortedKeys(m map[string]int) []string {

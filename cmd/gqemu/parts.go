@@ -18,6 +18,7 @@ import (
 	"github.com/gqemu/gqemu/hw/machine"
 	"github.com/gqemu/gqemu/hw/misc"
 	"github.com/gqemu/gqemu/hw/nvram"
+	"github.com/gqemu/gqemu/hw/pci"
 	"github.com/gqemu/gqemu/hw/rtc"
 	"github.com/gqemu/gqemu/hw/timer"
 	"github.com/gqemu/gqemu/hw/vdpa"
@@ -37,7 +38,9 @@ func newTypes() *qom.Registry {
 	hostmem.RegisterTypes(r)
 	entropy.RegisterTypes(r)
 	system.RegisterTypes(r)
+	pci.RegisterTypes(r)
 	isa.RegisterTypes(r)
+	isa.RegisterICH9(r)
 	acpi.RegisterTypes(r)
 	char.RegisterTypes(r)
 	input.RegisterTypes(r)

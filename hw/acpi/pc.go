@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// PCConfig is all that the tables of a PC without PCI depend on.
+// PCConfig is all that the tables of a PC depend on.
 type PCConfig struct {
 	OEM  OEM
 	MADT MADT
@@ -17,6 +17,8 @@ type PCConfig struct {
 	// Serial are the COM ports, COM1 first; at most 9.
 	Serial []ISAPort
 	RTC    *ISAPort
+	// PCI is the host bridge, nil for a PC without.
+	PCI *PCIHost
 }
 
 // facsLen is the length and the alignment of the FACS (ACPI 6.4 section
@@ -47,7 +49,11 @@ func BuildPC(cfg PCConfig, addr uint64) (Tables, error) {
 		return Tables{}, err
 	}
 	fadtAddr, madtAddr := b.put(cfg.FADT.build(oem, facs, dsdt)), b.put(madt)
-	xsdt := b.put(buildXSDT(oem, fadtAddr, madtAddr))
+	list := []uint64{fadtAddr, madtAddr}
+	if cfg.PCI != nil {
+		list = append(list, b.put(buildMCFG(oem, cfg.PCI.ECAM)))
+	}
+	xsdt := b.put(buildXSDT(oem, list...))
 	copy(b.data, buildRSDP(oem, xsdt))
 	if len(b.data) > TablesMaxLen {
 		return Tables{}, fmt.Errorf("acpi: tables of %d bytes, more than %d", len(b.data), TablesMaxLen)
@@ -65,18 +71,27 @@ func buildFACS() []byte {
 }
 
 func (cfg *PCConfig) dsdt() ([]byte, error) {
-	sb, err := isaDevices(cfg.FwCfg, cfg.FwCfgDMA, cfg.Serial, cfg.RTC)
+	// The type that powers the PC off is 0.
+	off := Scope(`\`, Name("_S5", Package(Integer(0), Integer(0), Integer(0), Integer(0))))
+	fwCfg := cfg.FwCfg
+	if cfg.PCI != nil {
+		fwCfg = 0 // not on the ISA bus
+	}
+	isa, err := isaDevices(fwCfg, cfg.FwCfgDMA, cfg.Serial, cfg.RTC)
 	if err != nil {
 		return nil, err
 	}
 	if cfg.FADT.I8042 {
-		sb = append(sb, keyboardDevice(), mouseDevice())
+		isa = append(isa, keyboardDevice(), mouseDevice())
 	}
-	return Assemble(
-		Scope("_SB", sb...),
-		// The type that powers the PC off is 0.
-		Scope(`\`, Name("_S5", Package(Integer(0), Integer(0), Integer(0), Integer(0)))),
-	)
+	if cfg.PCI == nil {
+		return Assemble(Scope("_SB", isa...), off)
+	}
+	besides := []Term{gpe0Device(cfg.FADT.GPE0, cfg.FADT.GPE0Len)}
+	if cfg.FwCfg != 0 {
+		besides = append(besides, fwCfgDevice(cfg.FwCfg, cfg.FwCfgDMA))
+	}
+	return Assemble(append(cfg.PCI.objects(isa, besides), off)...)
 }
 
 func keyboardDevice() Term {

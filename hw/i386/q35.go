@@ -1,29 +1,33 @@
 package i386
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/gqemu/gqemu/accel"
+	"github.com/gqemu/gqemu/hw/i386/boot"
 	"github.com/gqemu/gqemu/hw/i386/cpu"
 	"github.com/gqemu/gqemu/hw/intc"
 	"github.com/gqemu/gqemu/hw/isa"
 	"github.com/gqemu/gqemu/hw/machine"
 	"github.com/gqemu/gqemu/hw/nvram"
+	"github.com/gqemu/gqemu/hw/pci"
 	"github.com/gqemu/gqemu/hw/rtc"
 	"github.com/gqemu/gqemu/hw/timer"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 )
 
-// Q35 is QEMU's machine "q35", a PC with Intel's Q35 chipset, without its PCI
-// part: RAM, processors and interrupt controllers, and all that sits on the
-// ISA bus. It boots a kernel directly, without firmware.
+// Q35 is QEMU's machine "q35", a PC with Intel's Q35 chipset: RAM, processors
+// and interrupt controllers, PCI Express, and all that sits on the ISA bus. It
+// boots a kernel directly, without firmware, and does then what firmware would.
 type Q35 struct {
 	x86State
 	vmport                                string
 	sata, smbus, hpet, i8042, bypassIOMMU bool
 	maxFirmware, maxBelow4G               uint64
 	smbiosEntryPoint                      string
+	pci                                   *pciHost
 	lpc                                   *isa.ICH9
 	clock                                 *rtc.MC146818
 	onceResets                            int // until -boot once= is over; below 0 it is
@@ -42,6 +46,8 @@ const (
 )
 
 func registerQ35(r *qom.Registry) {
+	registerPCIHost(r)
+	registerMemoryHub(r)
 	flag := func(name, desc string, def bool, f func(*Q35) *bool) *qom.Property {
 		return qom.Field(name, f, def, qom.Description(desc), qom.HideDefault())
 	}
@@ -126,9 +132,10 @@ func (m *Q35) Init(b *machine.Board) error {
 		m.warnLowRAM,
 		func() error { return m.initCPUs(b.CPU) },
 		func() error { return m.mapRAM(m.lowRAM()) },
-		m.initFwCfg, m.initInterrupts, m.initISA, m.initCMOS,
-		func() error { return m.openKernel(m.lowRAM()) },
-		m.initPM,
+		m.initFwCfg, m.initPCI, m.initInterrupts, m.initISA, m.initCMOS,
+		func() error {
+			return m.openKernel(m.lowRAM(), boot.Range{Addr: ecamBase, Size: pci.ECAMSize, Type: boot.E820Reserved})
+		},
 	} {
 		if err := step(); err != nil {
 			return err
@@ -165,26 +172,43 @@ func (m *Q35) warnLowRAM() error {
 	return nil
 }
 
-// initInterrupts makes the lines to the interrupt controllers, the bridge
-// that they belong to, and the IOAPIC.
-func (m *Q35) initInterrupts() error {
-	h := m.host
-	m.initGSI(ioapicPins)
-	var err error
-	m.lpc, err = isa.NewICH9(h, m.gsi, m.place)
-	if err != nil || m.irqchip == accel.IRQChipOn {
-		return err
-	}
-	// QEMU's clients find the IOAPIC below the host bridge.
-	o, err := h.Types.New("container")
-	if err == nil {
-		err = qom.AddChild(m, "q35", o)
-	}
+// initPCI makes the host bridge with the root bus.
+func (m *Q35) initPCI() error {
+	d, err := m.host.NewSysBus("q35-pcihost", func(d qdev.Device) error {
+		p := d.(*pciHost)
+		p.ram, p.lowRAM, p.high = m.ram, m.lowRAM(), m.board.RAM.Size()-m.lowRAM()
+		p.exposeUnplaced = m.host.Unattached
+		p.route = func(devfn, pin int) int { return m.lpc.RoutePIRQ(devfn, pin) }
+		p.line = func(n int, level bool) { m.lpc.SetPIRQ(n, level) }
+		return qom.AddChild(m, "q35", d)
+	})
 	if err != nil {
 		return err
 	}
-	return m.addIOAPIC(o)
+	m.pci = d.(*pciHost)
+	return nil
 }
+
+// initInterrupts makes the lines to the interrupt controllers, the bridge
+// that they belong to, and the IOAPIC.
+func (m *Q35) initInterrupts() error {
+	m.initGSI(ioapicPins)
+	d, err := m.host.Create("ICH9-LPC", m.pci.PCIBus().Qdev, func(d qdev.Device) error {
+		return errors.Join(m.place(d), qom.Set(d, "addr", qom.JSON(lpcAddr)), qom.Set(d, "multifunction", qom.JSON(true)))
+	})
+	if err != nil {
+		return err
+	}
+	m.lpc = d.(*isa.ICH9)
+	m.lpc.ConnectGSI(m.gsi)
+	if m.irqchip == accel.IRQChipOn {
+		return nil
+	}
+	return m.addIOAPIC(m.pci)
+}
+
+// lpcAddr is where the LPC bridge sits: 1f.0.
+const lpcAddr = int64(0x1f << 3)
 
 // initISA makes what sits on the ISA bus.
 func (m *Q35) initISA() error {
@@ -279,7 +303,13 @@ func (m *Q35) Reset() error {
 	if err := m.resetBootOrder(); err != nil {
 		return err
 	}
-	return m.x86State.Reset()
+	if err := m.resetAll(); err != nil {
+		return err
+	}
+	if m.image != nil {
+		m.setUp()
+	}
+	return m.load()
 }
 
 // Powerdown presses the power button.

@@ -8,15 +8,6 @@ import (
 // sciIRQ is the system control interrupt.
 const sciIRQ = 9
 
-// initPM puts the power management registers where firmware would, if there is
-// a kernel that gets by without firmware.
-func (m *Q35) initPM() error {
-	if m.image == nil || !m.acpiOn() {
-		return nil
-	}
-	return m.lpc.EnablePM()
-}
-
 // tables describes the machine to the guest.
 func (m *Q35) tables() (acpi.Tables, error) {
 	c := acpi.PCConfig{
@@ -40,6 +31,14 @@ func (m *Q35) tables() (acpi.Tables, error) {
 	c.MADT.Overrides = []acpi.SourceOverride{{Source: 0, GSI: 2}}
 	for _, irq := range []uint8{5, sciIRQ, 10, 11} {
 		c.MADT.Overrides = append(c.MADT.Overrides, acpi.SourceOverride{Source: irq, GSI: uint32(irq), Flags: levelHigh})
+	}
+	low, high := m.pci.holes()
+	c.PCI = &acpi.PCIHost{ECAM: ecamBase, High: acpi.Window{First: high.Base, Last: high.Limit}}
+	for _, w := range low {
+		c.PCI.Memory = append(c.PCI.Memory, acpi.Window{First: w.Base, Last: w.Limit})
+	}
+	for _, f := range m.pci.bus.Functions() {
+		c.PCI.Slots = append(c.PCI.Slots, uint32(f.Slot())<<16|uint32(f.Func()))
 	}
 	return acpi.BuildPC(c, acpiBase)
 }

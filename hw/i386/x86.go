@@ -32,8 +32,9 @@ type x86State struct {
 	serials []acpi.ISAPort // that exist, in order
 	devices int            // number of the next device below /machine/unattached
 
-	image      *boot.Image  // nil without -kernel
-	acpiTables *acpi.Tables // nil with acpi=off
+	ram        *memory.Region // all of it
+	image      *boot.Image    // nil without -kernel
+	acpiTables *acpi.Tables   // nil with acpi=off
 }
 
 // x86Machine is a machine that embeds x86State.
@@ -114,6 +115,7 @@ func (x *x86State) name() string {
 func (x *x86State) mapRAM(low uint64) error {
 	h := x.host
 	ram := memory.NewRAM(x.board.RAM)
+	x.ram = ram
 	add := func(name string, offset, size, addr uint64) error {
 		r := memory.NewAlias(name, ram, offset, size)
 		if err := h.ExposeRegion(h.Unattached, r); err != nil {

@@ -16,9 +16,10 @@ const (
 )
 
 // openKernel opens the kernel and checks that it fits. low is how much of the
-// memory lies below the hole. Without a kernel the guest could not run: there
-// is no firmware.
-func (x *x86State) openKernel(low uint64) error {
+// memory lies below the hole; reserved is what else of the address space the
+// guest must leave alone. Without a kernel the guest could not run: there is no
+// firmware.
+func (x *x86State) openKernel(low uint64, reserved ...boot.Range) error {
 	if x.Kernel == "" {
 		if x.board.Accel.Name() != "qtest" && !x.board.Paused {
 			return fmt.Errorf("machine %s: no firmware is loaded, -kernel is needed to boot", x.name())
@@ -29,8 +30,9 @@ func (x *x86State) openKernel(low uint64) error {
 		Kernel: x.Kernel, Initrd: x.Initrd, Cmdline: x.Append,
 		RAM: boot.RAM{Below4G: low, Above4G: x.board.RAM.Size() - low, Above4GBase: above4G},
 	}
+	p.Reserved = reserved
 	if x.acpiOn() {
-		p.Reserved = []boot.Range{{Addr: acpiBase, Size: acpiSize, Type: boot.E820Reserved}}
+		p.Reserved = append(p.Reserved, boot.Range{Addr: acpiBase, Size: acpiSize, Type: boot.E820Reserved})
 	}
 	var err error
 	x.image, err = boot.Open(p)
@@ -75,6 +77,11 @@ func (x *x86State) Reset() error {
 	if err := x.resetAll(); err != nil {
 		return err
 	}
+	return x.load()
+}
+
+// load puts tables and kernel into memory and the boot CPU at its entry.
+func (x *x86State) load() error {
 	mem := x.host.Memory
 	// In less memory nothing boots that would look for them.
 	if t := x.acpiTables; t != nil && (x.image != nil || x.board.RAM.Size() >= acpiBase+acpiSize) {

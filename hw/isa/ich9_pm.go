@@ -44,7 +44,6 @@ const (
 	gpe0   = 0x20
 	gpeLen = 16 // bytes of status and then enable
 
-	sciLine = 9 // the system control interrupt
 )
 
 // Bits of PM1 status and enable, and control.

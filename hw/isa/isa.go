@@ -121,6 +121,5 @@ func RegisterTypes(r *qom.Registry) {
 			NotUserCreatable: true, NotHotpluggable: true},
 	})
 	r.Register(qom.Type{Name: "isa-device", Parent: "device", Abstract: true, Class: &qdev.Class{BusType: "ISA"}})
-	registerICH9(r)
 	registerDMA(r)
 }

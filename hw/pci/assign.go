@@ -205,9 +205,9 @@ func (a *assigner) place(b *Bus, items []*item, free [numWindows][]Window) {
 
 func (i *item) String() string {
 	if i.bar < 0 {
-		return fmt.Sprintf("%s %s window", devicePath(i.f.model()), [numWindows]string{"I/O", "memory", "prefetchable"}[i.kind])
+		return fmt.Sprintf("%s %s window", DevicePath(i.f.model()), [numWindows]string{"I/O", "memory", "prefetchable"}[i.kind])
 	}
-	return fmt.Sprintf("%s BAR %d", devicePath(i.f.model()), i.bar)
+	return fmt.Sprintf("%s BAR %d", DevicePath(i.f.model()), i.bar)
 }
 
 // carve takes an item's addresses off the first range that has room.

@@ -33,9 +33,9 @@ func TestAssign(t *testing.T) {
 	for _, g := range gadgets {
 		for i, r := range g.Regions() {
 			if r.Addr == unmapped || r.Addr%r.Size != 0 || taken[r.Addr] != "" {
-				t.Fatalf("%s: region %d of %#x bytes at %#x", devicePath(g), i, r.Size, r.Addr)
+				t.Fatalf("%s: region %d of %#x bytes at %#x", DevicePath(g), i, r.Size, r.Addr)
 			}
-			taken[r.Addr] = devicePath(g)
+			taken[r.Addr] = DevicePath(g)
 			var v uint32
 			if r.IO {
 				v = b.Inl(uint16(r.Addr))
@@ -43,12 +43,12 @@ func TestAssign(t *testing.T) {
 				v = b.Readl(r.Addr)
 			}
 			if want := []uint32{0x11, 0x22, 0x33}[i]; v != want {
-				t.Errorf("%s: region %d at %#x reads %#x", devicePath(g), i, r.Addr, v)
+				t.Errorf("%s: region %d at %#x reads %#x", DevicePath(g), i, r.Addr, v)
 			}
 			for up := g.bus; !up.Root(); up = up.bridge.bus {
 				w := up.bridge.window([]int{windowMem, windowIO, windowPref}[i])
 				if r.Addr < w.first || r.Addr+r.Size-1 > w.last {
-					t.Errorf("%s: region %d at %#x is outside of %#x", devicePath(g), i, r.Addr, w)
+					t.Errorf("%s: region %d at %#x is outside of %#x", DevicePath(g), i, r.Addr, w)
 				}
 			}
 		}

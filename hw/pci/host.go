@@ -99,3 +99,19 @@ func (f *Function) Config(offset, size int) uint32 { return f.readConfig(offset,
 
 // SetConfig writes size bytes, as a guest would.
 func (f *Function) SetConfig(offset int, v uint32, size int) { f.writeConfig(offset, v, size) }
+
+// AllowConfig sets which bits of size bytes of configuration space a guest can
+// write.
+func (f *Function) AllowConfig(offset int, mask uint32, size int) {
+	for i := range size {
+		f.writable[offset+i] = byte(mask >> (8 * i))
+	}
+}
+
+// StoreConfig changes size bytes of configuration space, whatever a guest can
+// write, and nothing else.
+func (f *Function) StoreConfig(offset int, v uint32, size int) {
+	for i := range size {
+		f.data[offset+i] = byte(v >> (8 * i))
+	}
+}

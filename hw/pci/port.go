@@ -119,10 +119,10 @@ func (p *Port) checkChassis(h *qdev.Host) error {
 }
 
 // DevicePath is part of qdev.Pather: as in "0000:00:02.0/00.0".
-func (p *Port) DevicePath(d qdev.Device) string { return devicePath(d) }
+func (p *Port) DevicePath(d qdev.Device) string { return DevicePath(d) }
 
-// devicePath is the way to a function from the root bus.
-func devicePath(d qdev.Device) string {
+// DevicePath is the way to a function from the root bus.
+func DevicePath(d qdev.Device) string {
 	m, ok := d.(Model)
 	if !ok {
 		return ""

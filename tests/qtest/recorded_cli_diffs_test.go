@@ -4,12 +4,6 @@ package qtest
 // purpose.
 var cliDifferences = []cliDifference{
 	{
-		line:   "-M microvm -device pci-device",
-		stderr: "-device pci-device: 'pci-device' is not a valid device model name\n",
-		rc:     "1",
-		why:    "there is no PCI",
-	},
-	{
 		line:   "-M q35 -device hpet",
 		stderr: "-device hpet: 'hpet' is not a valid device model name\n",
 		rc:     "1",
