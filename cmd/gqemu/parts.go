@@ -46,6 +46,7 @@ func newTypes() *qom.Registry {
 	input.RegisterTypes(r)
 	intc.RegisterTypes(r)
 	misc.RegisterTypes(r)
+	misc.RegisterPCITypes(r)
 	nvram.RegisterTypes(r)
 	rtc.RegisterTypes(r)
 	timer.RegisterTypes(r)

@@ -7,6 +7,7 @@ import (
 	"github.com/gqemu/gqemu/hw/hwtest"
 	"github.com/gqemu/gqemu/hw/isa"
 	"github.com/gqemu/gqemu/hw/misc"
+	"github.com/gqemu/gqemu/hw/pci"
 	"github.com/gqemu/gqemu/qdev"
 	"github.com/gqemu/gqemu/qom"
 )
@@ -52,6 +53,45 @@ func TestPanicEvents(t *testing.T) {
 	hwtest.Add[*misc.Panic](m, "pvpanic", bus, nil)
 	for write, want := range map[uint8][]string{1: {"panicked"}, 2: {"crashloaded"}, 3: {"panicked"}, 4: nil, 0: nil} {
 		m.Outb(0x505, write)
+		if got := m.Asked.Take(); !slices.Equal(got, want) {
+			t.Errorf("%#x: %v, want %v", write, got, want)
+		}
+	}
+}
+
+// pciHost is a root bus to test functions on.
+type pciHost struct {
+	qdev.SysBus
+	bus *pci.Bus
+}
+
+func (h *pciHost) PCIBus() *pci.Bus { return h.bus }
+
+// The function takes the same events where its register places them.
+func TestPCIPanic(t *testing.T) {
+	m := hwtest.New(t, pci.RegisterTypes, misc.RegisterPCITypes, func(r *qom.Registry) {
+		r.Register(qom.Type{Name: "host", Parent: "pcie-host-bridge", New: func() qom.Object { return new(pciHost) }})
+	})
+	h := hwtest.Add[*pciHost](m, "host", nil, nil)
+	m.Do(func() {
+		var err error
+		h.bus, err = pci.NewRootBus(m.Host, "PCIE", "pcie.0", h, m.System, m.Ports, 1,
+			func(int, int) int { return 0 }, func(int, bool) {})
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	p := hwtest.Add[*misc.PCIPanic](m, "pvpanic-pci", h.bus.Qdev, nil)
+	const place = 0x80000000
+	m.Do(func() {
+		p.SetConfig(0x10, place, 4)
+		p.SetConfig(4, 2, 2)
+	})
+	if v := m.Readb(place); v != 3 {
+		t.Errorf("it understands %#x", v)
+	}
+	for write, want := range map[uint8][]string{1: {"panicked"}, 2: {"crashloaded"}, 4: nil} {
+		m.Writeb(place+1, write)
 		if got := m.Asked.Take(); !slices.Equal(got, want) {
 			t.Errorf("%#x: %v, want %v", write, got, want)
 		}

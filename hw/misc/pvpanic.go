@@ -24,16 +24,21 @@ const (
 
 // Realize maps the port.
 func (p *Panic) Realize(*qdev.Host) error {
-	return p.AddPorts(memory.NewIO("pvpanic", 1, memory.OpsFuncs{
-		ReadFunc:  func(uint64, int) uint64 { return uint64(p.events) },
-		WriteFunc: p.write,
-	}, memory.Access{ImplMin: 1, ImplMax: 1}), p.port)
+	return p.AddPorts(panicRegister(p.Host(), 1, &p.events), p.port)
 }
 
-func (p *Panic) write(_, v uint64, _ int) {
-	g := p.Host().Guest
+// panicRegister is where a guest says what happened, size bytes of the same.
+func panicRegister(h *qdev.Host, size uint64, events *uint8) *memory.Region {
+	return memory.NewIO("pvpanic", size, memory.OpsFuncs{
+		ReadFunc:  func(uint64, int) uint64 { return uint64(*events) },
+		WriteFunc: func(_, v uint64, _ int) { tellPanic(h, v) },
+	}, memory.Access{ImplMin: 1, ImplMax: 1})
+}
+
+func tellPanic(h *qdev.Host, v uint64) {
+	g := h.Guest
 	if v&^(panicked|crashLoaded) != 0 {
-		p.Host().Log.Warn().Uint64("event", v).Msg("pvpanic: unknown event")
+		h.Log.Warn().Uint64("event", v).Msg("pvpanic: unknown event")
 	}
 	switch {
 	case g == nil:
