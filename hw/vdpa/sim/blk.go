@@ -120,129 +120,23 @@ func (b *blk) serve(d *device, n int, q *vring.Queue) (bool, error) {
 	if c == nil {
 		return false, err
 	}
+	r := b.parse(c)
 	// A driver that cannot flush must be able to rely on each write.
-	through := d.accepted>>blkFlush&1 == 0
-	written := b.request(c, through)
-	if err := q.Push(c, written); err != nil {
+	r.through = d.accepted>>blkFlush&1 == 0
+	// What waits for its medium goes on without this goroutine, which takes the
+	// next chain, unless chains have to be handed back in order.
+	if d.workers != nil && !b.store.memory && d.accepted>>virtio.FeatureInOrder&1 == 0 && r.waits(c) {
+		if j := d.job(n, q, c); j != nil {
+			j.request = r
+			d.send(j)
+			return true, nil
+		}
+	}
+	if err := q.Push(c, r.perform(c)); err != nil {
 		return false, err
 	}
 	d.interrupt(n)
 	return true, nil
-}
-
-// request carries out one request and gives how many bytes of it were
-// written, its status included.
-func (b *blk) request(c *vring.Chain, through bool) uint32 {
-	// The status is the last byte of all, wherever the driver put it.
-	room := vring.Bytes(c.In)
-	if room == 0 {
-		b.stats.errors.Add(1)
-		return 0 // there is no place to say so
-	}
-	last := c.In[len(c.In)-1]
-	status := &last[len(last)-1]
-	c.In[len(c.In)-1] = last[:len(last)-1]
-	var h [blkHeader]byte
-	if vring.Bytes(c.Out) < blkHeader {
-		b.stats.errors.Add(1)
-		*status = blkIOError
-		return 1
-	}
-	c.Out = take(c.Out, h[:])
-	code, written := b.perform(binary.LittleEndian.Uint32(h[:]), binary.LittleEndian.Uint64(h[8:]), c, through)
-	if code != blkOK {
-		b.stats.errors.Add(1)
-	}
-	*status = code
-	return uint32(min(written+1, 1<<32-1))
-}
-
-// perform does what a request asks for.
-func (b *blk) perform(typ uint32, sector uint64, c *vring.Chain, through bool) (status byte, written uint64) {
-	switch typ {
-	case blkIn:
-		n := vring.Bytes(c.In)
-		if !b.transferable(sector, n) || b.store.read(c.In, int64(sector*sectorSize)) != nil {
-			return blkIOError, 0
-		}
-		b.stats.reads.Add(1)
-		b.stats.readBytes.Add(n)
-		return blkOK, n
-	case blkOut:
-		n := vring.Bytes(c.Out)
-		if b.readOnly || !b.transferable(sector, n) || b.store.write(c.Out, int64(sector*sectorSize), through) != nil {
-			return blkIOError, 0
-		}
-		b.stats.writes.Add(1)
-		b.stats.writtenBytes.Add(n)
-		return blkOK, 0
-	case blkFlushCmd:
-		if b.store.flush() != nil {
-			return blkIOError, 0
-		}
-		b.stats.flushes.Add(1)
-		return blkOK, 0
-	case blkGetID:
-		var id [blkIDLength]byte
-		copy(id[:], b.serial)
-		return blkOK, uint64(put(c.In, id[:]))
-	case blkDiscardCmd, blkWriteZeroesCmd:
-		return b.ranges(typ, c), 0
-	}
-	return blkUnsupported, 0
-}
-
-// inside tells whether n bytes from a sector on are whole sectors of the
-// device.
-func (b *blk) inside(sector, n uint64) bool {
-	return n%sectorSize == 0 && sector <= b.sectors && n/sectorSize <= b.sectors-sector
-}
-
-// transferable tells whether a request for n bytes may be carried out.
-func (b *blk) transferable(sector, n uint64) bool { return n <= maxData && b.inside(sector, n) }
-
-// ranges carries out a discard or write-zeroes. All its ranges are checked
-// before the first is touched.
-func (b *blk) ranges(typ uint32, c *vring.Chain) byte {
-	size, most, longest := vring.Bytes(c.Out), uint64(1), uint64(maxZeroSectors)
-	if typ == blkDiscardCmd {
-		most, longest = maxRanges, maxDiscardSectors
-	}
-	if b.readOnly || size == 0 || size%blkRangeSize != 0 || size > most*blkRangeSize {
-		return blkIOError
-	}
-	var buf [maxRanges * blkRangeSize]byte
-	take(c.Out, buf[:size])
-	le := binary.LittleEndian
-	for r := buf[:size]; len(r) > 0; r = r[blkRangeSize:] {
-		n, flags := uint64(le.Uint32(r[8:])), le.Uint32(r[12:])
-		if flags&^1 != 0 || typ == blkDiscardCmd && flags != 0 {
-			return blkUnsupported
-		}
-		if n > longest || !b.inside(le.Uint64(r), n*sectorSize) {
-			return blkIOError
-		}
-	}
-	for r := buf[:size]; len(r) > 0; r = r[blkRangeSize:] {
-		off, n := int64(le.Uint64(r)*sectorSize), int64(le.Uint32(r[8:]))*sectorSize
-		var err error
-		switch {
-		case n == 0:
-		case typ == blkDiscardCmd:
-			err = b.store.discard(off, n)
-		default:
-			err = b.store.zero(off, n, le.Uint32(r[12:])&1 != 0)
-		}
-		if err != nil {
-			return blkIOError
-		}
-	}
-	if typ == blkDiscardCmd {
-		b.stats.discards.Add(1)
-	} else {
-		b.stats.writeZeroes.Add(1)
-	}
-	return blkOK
 }
 
 // take copies from the front of list to p and gives what is left of it.

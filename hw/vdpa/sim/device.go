@@ -50,9 +50,9 @@ type resumable interface {
 
 // device is an opened simulator, a vdpa.Backend.
 //
-// io is held for reading while a request is processed, and for writing by calls
-// that change what the device works on: those wait for the requests under way
-// in all queues, and no further one begins meanwhile. mu guards what other
+// io is held for reading while a request is processed, or counts it, and for
+// writing by calls that change what the device works on: those wait for the
+// requests under way in all queues, and no further one begins meanwhile. mu guards what other
 // calls look at, so that those never wait for a disk. The order is io, a
 // queue's mu, mu. What io and mu are both held for when it is written may be
 // read under either.
@@ -68,8 +68,9 @@ type device struct {
 	stop    atomic.Bool
 	tasks   sync.WaitGroup // a worker for each queue
 	workers []worker       // none before start
+	pool    pool           // for requests that wait for their medium
 
-	io     sync.RWMutex
+	io     gate
 	spaces []*iotlb // by ASID
 	asid   []int    // by group
 	groups []int    // by queue
@@ -157,6 +158,7 @@ func (d *device) Close() error {
 	d.stop.Store(true)
 	d.kickAll()
 	d.tasks.Wait()
+	d.pool.close()
 	for i := range d.workers {
 		d.workers[i].close()
 	}

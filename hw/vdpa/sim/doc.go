@@ -12,6 +12,12 @@
 // given, signals those of its interrupts, and processes each queue, a split
 // or packed ring, on a goroutine of its own, never under the VM lock.
 //
+// A disk's request that would wait for its medium, a read of what is not in the
+// page cache, a flush, a discard, goes on without its queue's goroutine, up to 32
+// of them side by side, so requests may end in another order than they came;
+// with VIRTIO_F_IN_ORDER they do not. A flush covers every write that was done
+// before it came.
+//
 // A client may change a disk's size (not a file's) and whether a network
 // device has a link with qom-set; the driver is told by a configuration
 // interrupt.

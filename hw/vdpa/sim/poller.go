@@ -13,6 +13,13 @@ type poller struct {
 	f    *os.File // an epoll instance, itself in the runtime's poller
 	conn syscall.RawConn
 	fd   int
+
+	// What look works on, for wait, which one goroutine calls. A closure for
+	// each wait would be garbage.
+	look   func(fd uintptr) bool
+	events []unix.EpollEvent
+	n      int
+	err    error
 }
 
 func newPoller() (*poller, error) {
@@ -31,6 +38,13 @@ func newPoller() (*poller, error) {
 		p.f.Close()
 		return nil, err
 	}
+	p.look = func(fd uintptr) bool {
+		p.n, p.err = unix.EpollWait(int(fd), p.events, 0)
+		if p.err == unix.EINTR {
+			p.n, p.err = 0, nil
+		}
+		return p.n > 0 || p.err != nil
+	}
 	return p, nil
 }
 
@@ -43,19 +57,14 @@ func (p *poller) add(fd int, tag int32) error {
 
 func (p *poller) remove(fd int) { _ = unix.EpollCtl(p.fd, unix.EPOLL_CTL_DEL, fd, nil) }
 
-// wait blocks until something was signalled. It fails once p is closed.
+// wait blocks until something was signalled. It fails once p is closed. One
+// goroutine at a time waits.
 func (p *poller) wait(events []unix.EpollEvent) (n int, err error) {
-	rerr := p.conn.Read(func(fd uintptr) bool {
-		n, err = unix.EpollWait(int(fd), events, 0)
-		if err == unix.EINTR {
-			n, err = 0, nil
-		}
-		return n > 0 || err != nil
-	})
-	if rerr != nil {
-		return 0, rerr
+	p.events = events
+	if err := p.conn.Read(p.look); err != nil {
+		return 0, err
 	}
-	return n, err
+	return p.n, p.err
 }
 
 func (p *poller) close() { p.f.Close() }

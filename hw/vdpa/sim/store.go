@@ -21,6 +21,8 @@ type store struct {
 	memory bool
 	// Some files cannot punch holes or zero a range.
 	noPunch, noZero atomic.Bool
+	// noCached: it cannot tell what is in memory.
+	noCached atomic.Bool
 }
 
 // newMemory makes a store of size bytes that is all zeroes and takes memory
@@ -179,6 +181,20 @@ func transfer(list [][]byte, off int64, call func(list [][]byte, off int64) (int
 
 func (s *store) read(list [][]byte, off int64) error {
 	return transfer(list, off, func(list [][]byte, off int64) (int, error) { return unix.Preadv(s.fd, list, off) })
+}
+
+// readCached reads n bytes if all of them are in memory, and does nothing that
+// counts otherwise. known is false where the file cannot tell.
+func (s *store) readCached(list [][]byte, n uint64, off int64) (done, known bool) {
+	if s.noCached.Load() || len(list) > maxVectors {
+		return false, false
+	}
+	k, err := unix.Preadv2(s.fd, list, off, unix.RWF_NOWAIT)
+	if unsupported(err) {
+		s.noCached.Store(true)
+		return false, false
+	}
+	return err == nil && uint64(k) == n, true
 }
 
 // write writes; with through the data is on the medium when it returns.
