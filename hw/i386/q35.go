@@ -303,11 +303,19 @@ func (m *Q35) Reset() error {
 	if err := m.resetBootOrder(); err != nil {
 		return err
 	}
-	if err := m.resetAll(); err != nil {
+	// In one step, so that RAM that power-on hides and firmware shows again
+	// does not go in between, for KVM and for devices that have it mapped.
+	err := m.host.Map.Update(func() error {
+		if err := m.resetAll(); err != nil {
+			return err
+		}
+		if m.image != nil {
+			m.setUp()
+		}
+		return nil
+	})
+	if err != nil {
 		return err
-	}
-	if m.image != nil {
-		m.setUp()
 	}
 	return m.load()
 }

@@ -269,3 +269,28 @@ func TestChipsetRegisters(t *testing.T) {
 		t.Error("the registers answer when they are switched off")
 	}
 }
+
+// Whatever a guest writes to the bridge, its lines are down and its registers
+// gone after a reset.
+func FuzzLPC(f *testing.F) {
+	f.Add([]byte{4, 0x60, 0, 0x0a, 0, 0, 6, 0xf0, 0, 0x01, 0xc0, 0xd1})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		m, l, lines := bridge(t)
+		m.Do(func() { l.SetPIRQ(1, true) })
+		for rest := data; len(rest) >= 6; rest = rest[6:] {
+			m.Outl(pci.ConfigAddressPort, 1<<31|0x1f<<11|uint32(rest[1]&^3))
+			m.Fuzz(m.IO, pci.ConfigDataPort, 4, rest[:6])
+		}
+		m.Fuzz(m.Memory, 0xfed1c000, 16<<10, data)
+		m.Fuzz(m.IO, isa.PMBase, 0x80, data)
+		m.Do(func() { l.SetPIRQ(1, false); qdev.Reset(l) })
+		for n, line := range lines {
+			if line.Level {
+				t.Fatalf("line %d is up", n)
+			}
+		}
+		if v := config(m, 0x40); v != 1 {
+			t.Fatalf("PMBASE is %#x", v)
+		}
+	})
+}
