@@ -182,6 +182,7 @@ func (v *VCPU) loop(started chan<- struct{}) {
 	v.tid = tid
 	v.tidMu.Unlock()
 	close(started)
+	var exits pace
 	for fresh := true; ; fresh = false {
 		// From here on a kick counts; so first clear, then look.
 		v.run.clear(immediateExit)
@@ -210,6 +211,7 @@ func (v *VCPU) loop(started chan<- struct{}) {
 		switch err {
 		case nil:
 			v.handle()
+			exits.exit()
 		case unix.EINTR, unix.EAGAIN:
 			// A kick, a signal of the runtime's, or an INIT or SIPI.
 		default:

@@ -251,10 +251,9 @@ func checkDirect(g *Guest, k cost) {
 	if k.interrupts < k.reads {
 		g.Fatalf("%d interrupts for %d reads, one at a time", k.interrupts, k.reads)
 	}
-	// Timers, garbage collection, and the two looks at the counters. (That the
-	// runtime's monitor wakes when a vCPU's thread comes back from the guest is
-	// Go's doing.)
-	if limit := k.reads/5 + int64(k.time/(5*time.Millisecond)); k.switches > limit {
+	// Timers, garbage collection, the two looks at the counters, and two for each
+	// time that the vCPU has itself scheduled, which is every 7 ms.
+	if limit := k.reads/5 + int64(k.time/(3*time.Millisecond)); k.switches > limit {
 		g.Fatalf("other threads woke %d times in %d reads, want at most %d", k.switches, k.reads, limit)
 	}
 	if k.mmio > k.reads*5/4 {
