@@ -64,6 +64,7 @@ type device struct {
 	errors *atomic.Uint64
 	free   func() // the device can be opened again
 	faults *faults
+	counts []queueStats // by queue
 
 	stop    atomic.Bool
 	tasks   sync.WaitGroup // a worker for each queue
@@ -115,7 +116,7 @@ func newDevice(name string, m model, log zerolog.Logger, errors *atomic.Uint64, 
 		name: name, model: m, log: log, errors: errors, free: free,
 		batch: -1, configFD: -1, groups: m.groups(),
 	}
-	d.queues = make([]queue, len(d.groups))
+	d.queues, d.counts = make([]queue, len(d.groups)), make([]queueStats, len(d.groups))
 	for i, g := range d.groups {
 		d.queues[i].kick, d.queues[i].call = -1, -1
 		for len(d.asid) <= g {
@@ -202,6 +203,7 @@ func (d *device) ring(n int) *vring.Queue {
 		q.ring, err = vring.New(d.spaces[d.asid[d.groups[n]]], vring.Config{
 			Num: uint16(q.num), Desc: q.addr.Desc, Avail: q.addr.Avail, Used: q.addr.Used, Base: q.base,
 			Packed: has(virtio.FeatureRingPacked), Indirect: has(virtio.FeatureIndirectDesc), EventIdx: has(virtio.FeatureEventIdx),
+			Count: &d.counts[n].chains,
 		})
 	}
 	if err != nil {
@@ -225,6 +227,7 @@ func (d *device) broke(n int, err error) {
 	d.queues[n].settle()
 	d.queues[n].broken = true
 	d.errors.Add(1)
+	d.counts[n].broken.Add(1)
 	d.mu.Lock()
 	d.ailing = true
 	signal(d.configFD)
@@ -247,6 +250,7 @@ func (d *device) reconfigure(f func()) {
 // io is held for reading, and the queue's mu.
 func (d *device) interrupt(n int) {
 	if q := &d.queues[n]; q.ring != nil && q.ring.ShouldInterrupt() {
+		d.counts[n].interrupts.Add(1)
 		signal(q.call)
 	}
 }

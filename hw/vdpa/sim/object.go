@@ -22,8 +22,9 @@ type object struct {
 	queueSize uint32
 	complete  bool
 	log       zerolog.Logger
-	dev       *device // while somebody has opened it
-	faults    faults  // has a lock of its own
+	dev       *device      // while somebody has opened it
+	faults    faults       // has a lock of its own
+	counts    []queueStats // by queue; none before it is opened
 }
 
 // InUse is part of qdev.UserCreatable.
@@ -55,6 +56,10 @@ func (o *object) open(m model, errors *atomic.Uint64) (vdpa.Backend, error) {
 	}
 	d := newDevice(qom.Path(o), m, o.log, errors, func() { o.dev = nil })
 	d.faults = &o.faults
+	if len(o.counts) != len(d.counts) { // the first user
+		o.counts = d.counts
+	}
+	d.counts = o.counts
 	if err := d.start(); err != nil {
 		return nil, err
 	}
@@ -72,6 +77,7 @@ func RegisterTypes(r *qom.Registry) {
 				func(s simulator) *uint32 { return &s.common().queueSize }),
 			{Name: "in-use", Type: "bool", Description: "Whether a device uses it",
 				Get: func(o qom.Object) (any, error) { return o.(simulator).InUse(), nil }},
+			queuesProperty(),
 			failProperty(),
 			needsResetProperty(),
 		},

@@ -13,6 +13,7 @@ import (
 
 	"github.com/gqemu/gqemu/hw/vdpa"
 	"github.com/gqemu/gqemu/hw/vdpa/vdpatest"
+	"github.com/gqemu/gqemu/qom"
 )
 
 // lane is one queue's part of a driver's memory: a request of its own.
@@ -269,5 +270,41 @@ func TestJobs(t *testing.T) {
 		}
 		d.Must(be.Close())
 		k.Do(disk.Release)
+	}
+}
+
+// What each queue does is counted, for as long as the object lives.
+func TestQueueCounters(t *testing.T) {
+	k := newKit(t)
+	o := k.mustMake("vdpa-sim-blk", "d0", map[string]any{"size": int64(1 << 20), "num-queues": int64(2)})
+	counters := func(queue int) map[string]any {
+		v, err := qom.Get(o, "queues")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v.([]any)[queue].(map[string]any)
+	}
+	for round := range int64(2) {
+		be := k.open("d0")
+		d := vdpatest.NewDriver(t, be)
+		d.Start(1 << 32)
+		l := newLane(d, 1)
+		for range 5 {
+			l.submit(blkOut, 0)
+			l.q.Wait()
+		}
+		d.Must(be.SetVringEnable(0, false)) // what is in the ring is not looked at yet
+		d.Queues[0].Add(vdpatest.Buffer{At: 1 << 40, Len: 16})
+		d.Must(be.SetVringEnable(0, true))
+		for end := time.Now().Add(10 * time.Second); counters(0)["broken-rings"] != round+1; time.Sleep(time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("%v", counters(0))
+			}
+		}
+		c := counters(1)
+		if c["chains"] != 5*(round+1) || c["interrupts"] != 5*(round+1) || c["broken-rings"] != int64(0) || c["kicks"].(int64) < 5*(round+1) {
+			t.Errorf("%v", c)
+		}
+		k.Do(func() { d.Must(be.Close()) })
 	}
 }

@@ -54,6 +54,8 @@ func (d *device) work(n int) {
 		for _, e := range events[:k] {
 			if e.Fd == wakeTag {
 				_, _ = w.wake.Drain()
+			} else {
+				d.counts[n].kicks.Add(1)
 			}
 		}
 		for d.serve(n) {

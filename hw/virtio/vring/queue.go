@@ -3,6 +3,7 @@ package vring
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/gqemu/gqemu/internal/sys"
 )
@@ -36,6 +37,8 @@ type Config struct {
 	// nothing of the queue, but of its user, who hands chains back in the order
 	// in which they were taken.
 	Packed, Indirect, EventIdx, NotifyOnEmpty bool
+	// Count, if there is one, counts the chains that are handed back.
+	Count *atomic.Uint64
 }
 
 // FreshPacked is the Base of a packed ring that was never used: both wrap

@@ -21,9 +21,20 @@ func (q *Queue) PushHead(head uint16, written uint32) error {
 	if q.broken != nil {
 		return q.broken
 	}
+	push := q.pushSplit
 	if q.cfg.Packed {
-		return q.pushPacked(head, written)
+		push = q.pushPacked
 	}
+	if err := push(head, written); err != nil {
+		return err
+	}
+	if q.cfg.Count != nil {
+		q.cfg.Count.Add(1)
+	}
+	return nil
+}
+
+func (q *Queue) pushSplit(head uint16, written uint32) error {
 	at := q.cfg.Used + 4 + 8*uint64(q.used&(q.cfg.Num-1))
 	var e [8]byte
 	binary.LittleEndian.PutUint32(e[:], uint32(head))
