@@ -13,6 +13,8 @@ import (
 func functionProperties() []*qom.Property {
 	word := func(m Model) *uint64 { return &m.PCI().flags }
 	return []*qom.Property{
+		// What a person is shown for addr.
+		qom.NewProperty("legacy-addr", "str", nil, func(m Model) any { return m.PCI().addrText() }, nil, nil),
 		addrProperty(),
 		qdev.Field("romfile", func(m Model) *string { return &m.PCI().romFile }, ""),
 		qdev.Field("romsize", func(m Model) *uint32 { return &m.PCI().romSize }, ^uint32(0)),
@@ -24,8 +26,6 @@ func functionProperties() []*qom.Property {
 		qdev.Field("acpi-index", func(m Model) *uint32 { return &m.PCI().acpiIndex }, 0),
 		qdev.Bit("x-pcie-err-unc-mask", word, flagErrUncMask, true),
 		qdev.Bit("x-pcie-ari-nextfn-1", word, flagAriNextFn1, false),
-		// What a person is shown for addr.
-		qom.NewProperty("legacy-addr", "str", nil, func(m Model) any { return m.PCI().addrText() }, nil, nil),
 	}
 }
 
