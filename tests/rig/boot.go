@@ -65,6 +65,7 @@ type Options struct {
 	Console   io.Writer  // gets L1's console as it comes; nobody
 	// Bare leaves out the vDPA devices blk0 and net0.
 	Bare bool
+	Hardware
 }
 
 // L1 is a running machine. Its methods may be used by several goroutines.
@@ -203,8 +204,12 @@ func shareTag(i int) string {
 	return "rig" + strconv.Itoa(i)
 }
 
-func (m *L1) arguments() []string {
+func (m *L1) arguments() ([]string, error) {
 	o := &m.opts
+	hardware, err := o.Hardware.arguments(m.results)
+	if err != nil {
+		return nil, err
+	}
 	args := []string{
 		"-M", "q35", "-accel", "tcg,thread=multi", "-cpu", l1CPU,
 		"-smp", strconv.Itoa(o.CPUs), "-m", strconv.Itoa(o.MemoryMiB),
@@ -212,7 +217,7 @@ func (m *L1) arguments() []string {
 		"-serial", "stdio", "-no-reboot",
 		"-d", "cpu_reset", "-D", filepath.Join(m.results, resetLog),
 		"-kernel", o.Artifacts.BzImage, "-initrd", o.Artifacts.L1Init,
-		"-append", strings.TrimSpace(kernelLine + " " + o.Append),
+		"-append", strings.TrimSpace(kernelLine + o.kernelArguments() + " " + o.Append),
 		"-device", "virtio-serial-pci",
 		"-chardev", "socket,id=rig,fd=3",
 		"-device", "virtserialport,chardev=rig,name=" + wire.PortName,
@@ -226,11 +231,15 @@ func (m *L1) arguments() []string {
 		}
 		args = append(args, "-virtfs", a)
 	}
-	return append(args, o.Args...)
+	return append(append(args, hardware...), o.Args...), nil
 }
 
 func (m *L1) startEmulator(port *os.File) error {
-	m.cmd = exec.Command("qemu-system-x86_64", m.arguments()...)
+	args, err := m.arguments()
+	if err != nil {
+		return err
+	}
+	m.cmd = exec.Command("qemu-system-x86_64", args...)
 	m.cmd.ExtraFiles = []*os.File{port}
 	m.cmd.SysProcAttr = &syscall.SysProcAttr{
 		// Killed with us, however we die; and not by the terminal's Ctrl-C,
@@ -280,6 +289,7 @@ func (m *L1) setup() wire.Setup {
 	}
 	s.Commands = [][]string{
 		{"hostname", "l1"},
+		{"depmod"}, // for modprobe: the initramfs has the list that busybox reads
 		{"ip", "link", "set", "lo", "up"},
 	}
 	if !m.opts.Bare {
@@ -369,4 +379,5 @@ func (m *L1) Close() {
 	_ = m.cmd.Process.Kill()
 	<-m.gone
 	m.port.Close()
+	m.opts.release(m.results)
 }

@@ -5,7 +5,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 )
 
@@ -90,18 +89,24 @@ func (b *builder) stages() []stage {
 		{
 			name:    "agent",
 			outputs: []string{b.agentPath()},
-			key: func() (string, error) {
-				files, err := b.agentSources()
-				if err != nil {
-					return "", err
-				}
-				key, err := digestFiles(files...)
-				return digest(runtime.Version(), key), err
-			},
+			key:     func() (string, error) { return b.programKey("wire", "cmd/rig-agent") },
 			run: func(ctx context.Context) error {
-				_, err := command(ctx, b.Checkout, "env", "CGO_ENABLED=0", "go", "build", "-o", b.agentPath(), "./tests/rig/cmd/rig-agent")
-				return err
+				return b.buildProgram(ctx, b.agentPath(), "./tests/rig/cmd/rig-agent")
 			},
+		},
+		{
+			name:    "guest-program",
+			outputs: []string{b.guestPath()},
+			key:     func() (string, error) { return b.programKey("cmd/rig-guest") },
+			run: func(ctx context.Context) error {
+				return b.buildProgram(ctx, b.guestPath(), "./tests/rig/cmd/rig-guest")
+			},
+		},
+		{
+			name:    "guest-tools",
+			outputs: []string{b.path("tools", "sbin", "e2fsck.static")},
+			key:     fixedKey("1", fsckPackage),
+			run:     b.fetchTools,
 		},
 		{
 			name:    "l1-initramfs",
@@ -119,6 +124,16 @@ func (b *builder) stages() []stage {
 				return digest("1", b.Release, l2InitScript, l2PowerScript, strings.Join(l2Modules, " ")), nil
 			},
 			run: b.makeL2,
+		},
+		{
+			name:    "l2-tools-initramfs",
+			outputs: []string{b.L2Tools},
+			key: func() (string, error) {
+				program, err := digestFiles(b.guestPath())
+				return digest("1", b.Release, l2InitScript, l2PowerScript, program,
+					strings.Join(l2Modules, " "), strings.Join(l2ToolModules, " ")), err
+			},
+			run: b.makeL2Tools,
 		},
 	}
 }

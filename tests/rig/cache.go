@@ -56,6 +56,7 @@ type Artifacts struct {
 	VMLinux string // the ELF file inside it, with the PVH entry note
 	L1Init  string // L1's initramfs
 	L2Init  string // the guest's initramfs
+	L2Tools string // the same with an ext4 file system, its checker and rig-guest
 }
 
 func newArtifacts(checkout string) *Artifacts {
@@ -68,6 +69,7 @@ func newArtifacts(checkout string) *Artifacts {
 		VMLinux:  filepath.Join(dir, "vmlinux"),
 		L1Init:   filepath.Join(dir, "l1.cpio"),
 		L2Init:   filepath.Join(dir, "l2.cpio"),
+		L2Tools:  filepath.Join(dir, "l2-tools.cpio"),
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sort"
 	"strings"
 )
@@ -21,6 +22,7 @@ var l2PowerScript string
 
 func (a *Artifacts) busybox() string   { return filepath.Join(a.kernelDir(), "bin", "busybox") }
 func (a *Artifacts) agentPath() string { return a.path("rig-agent") }
+func (a *Artifacts) guestPath() string { return a.path("rig-guest") }
 
 // base is what both initramfs have: busybox, the modules with a modules.dep
 // for them, and the list of those to load.
@@ -82,21 +84,67 @@ func (b *builder) makeL1(ctx context.Context) error {
 }
 
 func (b *builder) makeL2(ctx context.Context) error {
-	w := newCpio()
-	if err := b.base(ctx, w, l2Modules, nil); err != nil {
+	return b.makeGuest(ctx, b.L2Init, nil, nil)
+}
+
+// makeL2Tools makes the initramfs of guests that do more than what busybox
+// does: it has a file system with its checker, and rig-guest.
+func (b *builder) makeL2Tools(ctx context.Context) error {
+	return b.makeGuest(ctx, b.L2Tools, l2ToolModules, map[string]string{
+		"bin/e2fsck":    b.path("tools", "sbin", "e2fsck.static"),
+		"bin/rig-guest": b.guestPath(),
+	})
+}
+
+// fetchTools brings the guest's programs that are not ours.
+func (b *builder) fetchTools(ctx context.Context) error {
+	if err := os.RemoveAll(b.path("tools")); err != nil {
 		return err
+	}
+	if err := os.MkdirAll(b.path("tools"), 0o755); err != nil {
+		return err
+	}
+	return unpack(ctx, b.path("tools"), fsckPackage)
+}
+
+func (b *builder) makeGuest(ctx context.Context, path string, modules []string, programs map[string]string) error {
+	w := newCpio()
+	if err := b.base(ctx, w, l2Modules, modules); err != nil {
+		return err
+	}
+	for name, file := range programs {
+		if err := w.Copy(name, 0o755, file); err != nil {
+			return err
+		}
 	}
 	w.File("init", 0o755, []byte(l2InitScript))
 	// The name under which busybox's acpid looks for an action of EV_KEY,
 	// KEY_POWER.
 	w.File("etc/acpi/PWRF/00000080", 0o755, []byte(l2PowerScript))
-	return replaceFile(b.L2Init, w.Bytes())
+	return replaceFile(path, w.Bytes())
 }
 
-// agentSources are the Go files the agent is made of.
-func (b *builder) agentSources() ([]string, error) {
+// buildProgram builds one of our programs without C, for a machine that has no
+// libraries.
+func (b *builder) buildProgram(ctx context.Context, path, pkg string) error {
+	_, err := command(ctx, b.Checkout, "env", "CGO_ENABLED=0", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", path, pkg)
+	return err
+}
+
+// programKey is the key of a stage that builds what is in these folders.
+func (b *builder) programKey(dirs ...string) (string, error) {
+	files, err := b.goFiles(dirs...)
+	if err != nil {
+		return "", err
+	}
+	key, err := digestFiles(files...)
+	return digest("1", runtime.Version(), key), err
+}
+
+// goFiles are the Go files in folders of the rig's, and go.mod.
+func (b *builder) goFiles(dirs ...string) ([]string, error) {
 	var files []string
-	for _, dir := range []string{"wire", "cmd/rig-agent"} {
+	for _, dir := range dirs {
 		list, err := filepath.Glob(filepath.Join(b.Checkout, "tests", "rig", dir, "*.go"))
 		if err != nil {
 			return nil, err

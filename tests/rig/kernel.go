@@ -70,5 +70,9 @@ func (b *builder) fetchKernel(ctx context.Context) error {
 	if err := os.Rename(image, b.BzImage); err != nil {
 		return err
 	}
+	// The vDPA modules were beside the kernel's own, and are to be built anew.
+	if err := os.Remove(filepath.Join(b.vdpaDir(), "vhost_vdpa.ko")); err != nil && !os.IsNotExist(err) {
+		return err
+	}
 	return os.WriteFile(b.path("release"), []byte(b.Release+"\n"), 0o644)
 }

@@ -16,11 +16,13 @@ var installPackages = []struct {
 	// or an absolute path.
 	provides string
 }{
-	{"qemu-system-x86", "qemu-system-x86_64"}, // L1's emulator, and the VMM to compare with
-	{"kmod", "modprobe"},                      // depmod, modprobe
-	{"iproute2", "vdpa"},                      // the vdpa tool
-	{"xz-utils", "xz"},                        // the kernel's payload and the source tarball
-	{"gcc-12", "gcc-12"},                      // the compiler Debian's kernel was built with
+	{"qemu-system-x86", "qemu-system-x86_64"},     // L1's emulator, and the VMM to compare with
+	{"kmod", "modprobe"},                          // depmod, modprobe
+	{"iproute2", "vdpa"},                          // the vdpa tool
+	{"qemu-system-common", "qemu-storage-daemon"}, // vDPA devices in user space
+	{"e2fsprogs", "mkfs.ext4"},
+	{"xz-utils", "xz"},   // the kernel's payload and the source tarball
+	{"gcc-12", "gcc-12"}, // the compiler Debian's kernel was built with
 	{"make", "make"},
 	{"libc6-dev", "/usr/include/stdio.h"},
 	{"libelf1", "/usr/lib/x86_64-linux-gnu/libelf.so.1"}, // objtool of linux-kbuild
@@ -36,6 +38,9 @@ var unpackPackages = []string{
 	"busybox-static",
 }
 
+// fsckPackage holds an e2fsck that needs no libraries, for the guest.
+const fsckPackage = "e2fsck-static"
+
 // sourcePackage holds the sources of the vDPA modules, which Debian's kernel
 // is built without. It may be a newer 6.1.x than the kernel.
 const sourcePackage = "linux-source-" + kernelSeries
@@ -48,10 +53,13 @@ var l1Modules = []string{
 }
 
 // l1ExtraModules are put into L1's initramfs and loaded by whoever wants them.
-var l1ExtraModules = []string{"vp_vdpa", "virtio_vdpa", "virtio_blk", "virtio_net"}
+var l1ExtraModules = []string{"vp_vdpa", "virtio_vdpa", "virtio_blk", "virtio_net", "ext4", "crc32c_generic"}
 
 // l2Modules are loaded in the guest, those that may wait for a device last.
 var l2Modules = []string{
 	"button", "evdev", "qemu_fw_cfg", "virtio_mmio", "virtio_pci",
 	"virtio_net", "virtio_blk",
 }
+
+// l2ToolModules are in the initramfs with tools, for whoever loads them.
+var l2ToolModules = []string{"ext4", "crc32c_generic"}

@@ -37,6 +37,7 @@ func (m *L1) Environ() []string {
 		"GQEMU_RIG_BZIMAGE=" + a.BzImage,
 		"GQEMU_RIG_VMLINUX=" + a.VMLinux,
 		"GQEMU_RIG_INITRD=" + a.L2Init,
+		"GQEMU_RIG_INITRD_TOOLS=" + a.L2Tools,
 		"GQEMU_RIG_RESULTS=" + m.results,
 	}
 	for _, v := range os.Environ() {

@@ -99,3 +99,14 @@ func (c *Console) next(ctx context.Context, i int) (l Line, ok bool, err error) 
 		}
 	}
 }
+
+// From returns the lines from mark on that have an end.
+func (c *Console) From(mark int) []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var list []string
+	for _, l := range c.lines[mark:] {
+		list = append(list, l.Text)
+	}
+	return list
+}

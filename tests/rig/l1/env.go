@@ -21,7 +21,14 @@ func Binary() string { return os.Getenv("GQEMU_BINARY") }
 // Where the rig put the guest's parts.
 func bzImage() string { return os.Getenv("GQEMU_RIG_BZIMAGE") }
 func vmlinux() string { return os.Getenv("GQEMU_RIG_VMLINUX") }
-func initrd() string  { return os.Getenv("GQEMU_RIG_INITRD") }
+
+// initrd is the guest's initramfs, or the one with tools.
+func initrd(tools bool) string {
+	if tools {
+		return os.Getenv("GQEMU_RIG_INITRD_TOOLS")
+	}
+	return os.Getenv("GQEMU_RIG_INITRD")
+}
 
 // Results is the folder that outlives L1.
 func Results() string { return os.Getenv("GQEMU_RIG_RESULTS") }

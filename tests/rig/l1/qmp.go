@@ -216,3 +216,20 @@ func (g *Guest) Status() string {
 	}
 	return s.Status
 }
+
+// property is a property of the block device, which must be a string.
+func property(g *Guest, name string) string {
+	g.T.Helper()
+	var s string
+	raw := g.Run("qom-get", map[string]any{"path": "/machine/peripheral/blk", "property": name})
+	if err := json.Unmarshal(raw, &s); err != nil {
+		g.Fatalf("%s: %s: %v", name, raw, err)
+	}
+	return s
+}
+
+// deviceState is what the block device of gqemu's does.
+func deviceState(g *Guest) string {
+	g.T.Helper()
+	return property(g, "x-state")
+}

@@ -2,6 +2,9 @@ package l1
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
+	"strings"
 
 	"github.com/gqemu/gqemu/tests/rig"
 )
@@ -12,6 +15,7 @@ type Unit struct {
 	Name      string
 	Run, Skip string // for -test.run and -test.skip
 	MemoryMiB int    // L1's
+	rig.Hardware
 }
 
 // L1's memory: the guest's plus 2 GiB.
@@ -26,19 +30,50 @@ var alone = []Unit{
 	{Name: "memlock", Run: "^TestMemlock$", MemoryMiB: smallL1},
 	{Name: "interrupts", Run: "^TestInterrupts$", MemoryMiB: smallL1},
 	{Name: "legacy, PVH", Run: "^TestLegacyPVH$", MemoryMiB: largeL1},
+	{Name: "file system", Run: "^TestFileSystem$", MemoryMiB: smallL1},
+}
+
+// long are those that run with -full only.
+var long = []Unit{
+	{Name: "latency", Run: "^TestLatency$", MemoryMiB: largeL1},
+}
+
+// Benchmarks are the comparisons with Debian's QEMU, which take long.
+func Benchmarks() []Unit {
+	return []Unit{
+		{Name: "start", Run: "^TestBenchmark$", MemoryMiB: smallL1},
+	}
+}
+
+// Matching is one unit with all tests that match a regular expression, and
+// what any of them needs.
+func Matching(pattern string) ([]Unit, error) {
+	re, err := regexp.Compile(pattern)
+	if err != nil {
+		return nil, err
+	}
+	u := Unit{Name: pattern, Run: pattern, MemoryMiB: largeL1}
+	for _, a := range alone {
+		if re.MatchString(strings.Trim(a.Run, "^$")) { // those with hardware are one test
+			u.VirtioPCI = u.VirtioPCI || a.VirtioPCI
+			u.Disk = u.Disk || a.Disk
+		}
+	}
+	return []Unit{u}, nil
 }
 
 // Units is all there is to run, in order. With full it is every combination of
 // the matrix too.
 func Units(full bool) []Unit {
-	rest := Unit{Name: "wrong input and the kit", Run: ".", Skip: "^TestMatrix$|^TestBenchmark$", MemoryMiB: smallL1}
-	for _, u := range alone {
+	rest := Unit{Name: "wrong input and the kit", Run: ".", Skip: "^TestMatrix$|Benchmark$", MemoryMiB: smallL1}
+	for _, u := range append(slices.Clone(alone), long...) {
 		rest.Skip += "|" + u.Run
 	}
 	units := append([]Unit{rest}, alone...)
 	if !full {
 		return units
 	}
+	units = append(units, long...)
 	for _, c := range matrix() {
 		u := Unit{Name: c.name(), Run: "^TestMatrix$/^" + c.name() + "$", MemoryMiB: smallL1}
 		if c.memoryMiB > 512 {

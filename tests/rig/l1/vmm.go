@@ -32,6 +32,10 @@ type Config struct {
 	Net       bool   // a network device: vDPA's, or the user network for QEMU
 	// Socket puts the console on a unix socket instead of stdio.
 	Socket bool
+	Tools  bool     // the initramfs with ext4, e2fsck and rig-guest
+	Env    []string // added to the environment
+	// Device is the vDPA device of Block; the kernel's simulator.
+	Device string
 	// Memlock is RLIMIT_MEMLOCK in bytes; unlimited.
 	Memlock int64
 	// BlockProps are more properties of the block device, as ",name=value".
@@ -96,7 +100,7 @@ func (c *Config) Arguments(dir string) []string {
 	}
 	args := []string{
 		"-M", machine, "-m", strconv.Itoa(c.MemoryMiB) + "m", "-smp", strconv.Itoa(c.CPUs),
-		"-kernel", c.Kernel, "-initrd", initrd(),
+		"-kernel", c.Kernel, "-initrd", initrd(c.Tools),
 		"-append", strings.TrimSpace("console=ttyS0 panic=-1 " + c.Append),
 		"-nodefaults", "-display", "none",
 	}
@@ -120,7 +124,7 @@ func (c *Config) Arguments(dir string) []string {
 			args = append(args, "-drive", "if=none,id=disk,format=raw,file="+filepath.Join(dir, "disk"),
 				"-device", "virtio-blk-device,id=blk,drive=disk"+c.BlockProps)
 		} else {
-			args = append(args, "-device", "vhost-vdpa-device,id=blk,vhostdev="+vdpaBlock+c.BlockProps)
+			args = append(args, "-device", "vhost-vdpa-device,id=blk,vhostdev="+c.Device+c.BlockProps)
 		}
 	}
 	if c.Net {
@@ -145,6 +149,9 @@ func (c *Config) defaults() {
 	}
 	if c.Kernel == "" {
 		c.Kernel = bzImage()
+	}
+	if c.Device == "" {
+		c.Device = vdpaBlock
 	}
 	if isQEMU(c.Binary) {
 		// With hardware-reduced ACPI and no EFI Linux's first way to reboot is a
@@ -183,6 +190,7 @@ func Start(t testing.TB, c Config) *VMM {
 	}
 	v.cmd = exec.Command(argv[0], argv[1:]...)
 	v.cmd.Stderr = v.stderr
+	v.cmd.Env = append(os.Environ(), c.Env...)
 	v.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := v.start(); err != nil {
 		t.Fatalf("%v\nstderr:\n%s", err, v.stderr)

@@ -39,7 +39,7 @@ func TestWrongInput(t *testing.T) {
 	}
 	half := write("half-elf", elf[:1<<20], 0)
 
-	kernel := []string{"-kernel", bzImage(), "-initrd", initrd()}
+	kernel := []string{"-kernel", bzImage(), "-initrd", initrd(false)}
 	device := func(d string) []string { return append([]string{"-device", d}, kernel...) }
 	for _, c := range []struct {
 		name string

@@ -20,6 +20,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -88,6 +89,7 @@ type machine struct {
 	args         string
 	append       string
 	bare         bool
+	hardware     rig.Hardware
 }
 
 func (m *machine) flags(name string, memory int, timeout time.Duration) *flag.FlagSet {
@@ -100,6 +102,8 @@ func (m *machine) flags(name string, memory int, timeout time.Duration) *flag.Fl
 	fs.StringVar(&m.args, "qemu", "", "more `arguments` for L1's emulator, separated by spaces")
 	fs.StringVar(&m.append, "append", "", "more of L1's kernel command line")
 	fs.BoolVar(&m.bare, "bare", false, "do not create the vDPA devices blk0 and net0")
+	fs.BoolVar(&m.hardware.VirtioPCI, "virtio-pci", false, "give L1 an IOMMU and a disk for vp_vdpa")
+	fs.BoolVar(&m.hardware.Disk, "disk", false, "give L1 an empty disk")
 	return fs
 }
 
@@ -131,6 +135,7 @@ func (m *machine) inside(ctx context.Context, checkout string, c rig.Cmd) (int, 
 	opts := rig.Options{
 		Artifacts: a, MemoryMiB: m.memory, CPUs: m.cpus, Shares: m.shares,
 		Args: strings.Fields(m.args), Append: m.append, Bare: m.bare,
+		Hardware: m.hardware,
 	}
 	if m.console {
 		opts.Console = os.Stderr
@@ -225,15 +230,13 @@ func testVerb(ctx context.Context, checkout string, args []string) (int, error) 
 	}
 	units := l1.Units(*full)
 	if *pattern != "" {
-		// The largest any of them needs.
-		units = []l1.Unit{{Name: *pattern, Run: *pattern, MemoryMiB: 6656}}
-	}
-	memory, worst := m.memory, 0
-	for _, u := range units {
-		m.memory = memory
-		if memory == 0 {
-			m.memory = u.MemoryMiB
+		if units, err = l1.Matching(*pattern); err != nil {
+			return exitFailed, err
 		}
+	}
+	asked, worst := m, 0
+	for _, u := range units {
+		m = asked.forUnit(u)
 		code, err := m.unit(ctx, checkout, test, env, u)
 		if err != nil {
 			fmt.Fprintf(os.Stderr, "rig: %s: %v\n", u.Name, err)
@@ -254,6 +257,16 @@ func testVerb(ctx context.Context, checkout string, args []string) (int, error) 
 		worst = max(worst, code)
 	}
 	return worst, nil
+}
+
+// forUnit is the machine that a unit needs, with what the flags ask for.
+func (m machine) forUnit(u l1.Unit) machine {
+	if m.memory == 0 {
+		m.memory = u.MemoryMiB
+	}
+	m.hardware.VirtioPCI = m.hardware.VirtioPCI || u.VirtioPCI
+	m.hardware.Disk = m.hardware.Disk || u.Disk
+	return m
 }
 
 // kernelUnit runs the vDPA device's own tests against the kernel's simulator.
@@ -294,19 +307,36 @@ func (m *machine) repeat(ctx context.Context, checkout, name string, c rig.Cmd) 
 
 func benchVerb(ctx context.Context, checkout string, args []string) (int, error) {
 	var m machine
-	fs := m.flags("bench", rig.DefaultMemoryMiB, 2*time.Hour)
-	rounds := fs.Int("rounds", 5, "how often each of them starts")
+	fs := m.flags("bench", 0, 2*time.Hour)
+	rounds := fs.Int("rounds", 5, "how often each of them starts, or is measured")
+	pattern := fs.String("run", ".", "only the benchmarks that match this `regexp`")
 	vmm := fs.String("vmm", "", "the VMM to measure; gqemu is built when this is empty")
 	if err := fs.Parse(args); err != nil || fs.NArg() != 0 {
+		return exitFailed, err
+	}
+	wanted, err := regexp.Compile(*pattern)
+	if err != nil {
 		return exitFailed, err
 	}
 	test, binary, err := compile(ctx, checkout, *vmm)
 	if err != nil {
 		return exitFailed, err
 	}
-	return m.inside(ctx, checkout, rig.Cmd{
-		Args: []string{test, "-test.v", "-test.run=^TestBenchmark$", "-test.timeout=" + m.timeout.String()},
-		Dir:  filepath.Join(checkout, "tests", "rig", "l1"),
-		Env:  []string{"GQEMU_BINARY=" + binary, "GQEMU_RIG_BENCH=" + strconv.Itoa(*rounds)},
-	})
+	env := []string{"GQEMU_BINARY=" + binary, "GQEMU_RIG_BENCH=" + strconv.Itoa(*rounds)}
+	asked, worst := m, 0
+	for _, u := range l1.Benchmarks() {
+		if !wanted.MatchString(u.Name) {
+			continue
+		}
+		m := asked.forUnit(u)
+		code, err := m.unit(ctx, checkout, test, env, u)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "rig: %s: %v\n", u.Name, err)
+		}
+		if ctx.Err() != nil {
+			return exitFailed, context.Cause(ctx)
+		}
+		worst = max(worst, code)
+	}
+	return worst, nil
 }
