@@ -14,12 +14,11 @@ import (
 // configuration space, and the memory controller hub as its first function.
 type pciHost struct {
 	qdev.SysBus
+	pci.HostState
 	ram            *memory.Region // all RAM, for what the hub hides of it
 	lowRAM, high   uint64         // bytes below and above 4 GiB
 	hole64         uint64         // property
 	hole64Fix      bool
-	regMigration   bool
-	bypassIOMMU    bool
 	route          func(devfn, pin int) int
 	line           func(n int, level bool)
 	bus            *pci.Bus
@@ -85,7 +84,33 @@ func (p *pciHost) Realize(h *qdev.Host) error {
 		return err
 	}
 	p.mch = d.(*memoryHub)
-	return nil
+	return p.exposeHoles()
+}
+
+// exposeHoles shows clients what there is for PCI, and where configuration space
+// is.
+func (p *pciHost) exposeHoles() error {
+	low, high := p.holes()
+	var errs []error
+	for _, h := range []struct {
+		name, typ string
+		get       func() uint64
+	}{
+		{"pci-hole-start", "uint32", func() uint64 { return low[0].Base }},
+		{"pci-hole-end", "uint32", func() uint64 { return low[len(low)-1].Limit + 1 }},
+		{"pci-hole64-start", "uint64", func() uint64 { return high.Base }},
+		{"pci-hole64-end", "uint64", func() uint64 { return high.Limit + 1 }},
+		{"mcfg_size", "uint64", func() uint64 {
+			if !p.ecam.Enabled() {
+				return 0
+			}
+			return p.ecam.Last() + 1
+		}},
+	} {
+		errs = append(errs, qom.AddProperty(p, &qom.Property{Name: h.name, Type: h.typ,
+			Get: func(qom.Object) (any, error) { return h.get(), nil }}))
+	}
+	return errors.Join(errs...)
 }
 
 // Reset is power-on.
@@ -140,8 +165,6 @@ func registerPCIHost(r *qom.Registry) {
 			size("below-4g-mem-size", func(p *pciHost) *uint64 { return &p.lowRAM }, 0),
 			size("above-4g-mem-size", func(p *pciHost) *uint64 { return &p.high }, 0),
 			qdev.Field("x-pci-hole64-fix", func(p *pciHost) *bool { return &p.hole64Fix }, true),
-			qdev.Field("x-config-reg-migration-enabled", func(p *pciHost) *bool { return &p.regMigration }, true),
-			qdev.Field("bypass-iommu", func(p *pciHost) *bool { return &p.bypassIOMMU }, false),
 		},
 	})
 }

@@ -15,6 +15,7 @@ import (
 // host is a root bus for the bridge to sit on.
 type host struct {
 	qdev.SysBus
+	pci.HostState
 	bus *pci.Bus
 }
 

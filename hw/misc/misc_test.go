@@ -62,6 +62,7 @@ func TestPanicEvents(t *testing.T) {
 // pciHost is a root bus to test functions on.
 type pciHost struct {
 	qdev.SysBus
+	pci.HostState
 	bus *pci.Bus
 }
 

@@ -25,7 +25,10 @@ func RegisterTypes(r *qom.Registry) {
 		Class:      &qdev.Class{BusType: "PCI"},
 		Properties: functionProperties(),
 	})
-	r.Register(qom.Type{Name: "pci-host-bridge", Parent: "sys-bus-device", Abstract: true})
+	r.Register(qom.Type{Name: "pci-host-bridge", Parent: "sys-bus-device", Abstract: true, Properties: []*qom.Property{
+		qdev.Field("x-config-reg-migration-enabled", func(h hostBridge) *bool { return &h.pciHost().regMigration }, true),
+		qdev.Field("bypass-iommu", func(h hostBridge) *bool { return &h.pciHost().bypassIOMMU }, false),
+	}})
 	r.Register(qom.Type{Name: "pcie-host-bridge", Parent: "pci-host-bridge", Abstract: true})
 	r.Register(qom.Type{Name: "base-pci-bridge", Parent: "pci-device", Abstract: true})
 	registerPorts(r)

@@ -2,7 +2,19 @@ package pci
 
 import (
 	"github.com/gqemu/gqemu/memory"
+	"github.com/gqemu/gqemu/qdev"
 )
+
+// HostState has the properties of all host bridges. Devices of types derived
+// from "pci-host-bridge" embed it.
+type HostState struct{ regMigration, bypassIOMMU bool }
+
+func (s *HostState) pciHost() *HostState { return s }
+
+type hostBridge interface {
+	qdev.Device
+	pciHost() *HostState
+}
 
 // Ports and bits of configuration mechanism 1 (PCI 3.0 section 3.2.2.3.2).
 const (

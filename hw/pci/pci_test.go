@@ -24,6 +24,7 @@ type bench struct {
 
 type rootBridge struct {
 	qdev.SysBus
+	HostState
 	bus *Bus
 }
 
