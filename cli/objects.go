@@ -47,7 +47,7 @@ func DefaultObjectTypes() ObjectTypes {
 		"rng-builtin": optional(KindBool, "opened"),
 		"rng-random":  slices.Concat(optional(KindString, "filename"), optional(KindBool, "opened")),
 		"vdpa-sim-blk": slices.Concat(
-			optional(KindString, "path"), optional(KindUint32, "queue-size"), optional(KindBool, "readonly"),
+			optional(KindUint32, "num-queues"), optional(KindString, "path"), optional(KindUint32, "queue-size"), optional(KindBool, "readonly"),
 			optional(KindString, "serial"), optional(KindSize, "size")),
 		"vdpa-sim-net": slices.Concat(
 			optional(KindString, "ifname"), optional(KindBool, "link"), optional(KindString, "mac"),

@@ -85,6 +85,7 @@ type RngRandomProperties struct {
 
 // VdpaSimBlkProperties is a simulated vDPA disk.
 type VdpaSimBlkProperties struct {
+	NumQueues *uint32    `qapi:"num-queues,optional"`
 	Path      *string    `qapi:"path,optional"`
 	QueueSize *uint32    `qapi:"queue-size,optional"`
 	Readonly  *bool      `qapi:"readonly,optional"`

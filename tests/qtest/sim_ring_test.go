@@ -91,16 +91,15 @@ func TestSimRings(t *testing.T) {
 // with the event index one where it asked for it.
 func TestSimInterruptSuppression(t *testing.T) {
 	t.Parallel()
-	for _, eventIdx := range []bool{false, true} {
-		t.Run(fmt.Sprintf("event index %v", eventIdx), func(t *testing.T) {
+	for _, features := range []uint64{0, FeatureEventIdx, FeatureRingPacked, FeatureRingPacked | FeatureEventIdx} {
+		t.Run(fmt.Sprintf("%#x", features), func(t *testing.T) {
 			t.Parallel()
-			m := simBlk(t, "size=2M", "-global", "virtio-mmio.force-legacy=false")
+			eventIdx, packed := features&FeatureEventIdx != 0, features&FeatureRingPacked != 0
+			m := simBlk(t, "size=2M", "-global", "virtio-mmio.force-legacy=false", "-global", "vhost-vdpa-device.packed=on")
 			d := &simDisk{VirtioMMIO: slot(m, 23)}
-			features := uint64(FeatureVersion1)
-			if eventIdx {
-				features |= FeatureEventIdx
+			if !d.Init(FeatureVersion1|features) || d.Features&features != features {
+				t.Fatalf("of the features %#x are left", d.Features)
 			}
-			d.Init(features)
 			h := NewHeap(t, 0x200000, 16<<20)
 			d.ring = d.Queue(0, 32, h)
 			d.DriverOK()
@@ -110,9 +109,12 @@ func TestSimInterruptSuppression(t *testing.T) {
 			d.ring.Wait()
 			d.WaitInterrupt(1)
 
-			if eventIdx {
+			switch {
+			case eventIdx && packed:
+				d.ring.SetUsedEvent(4 * 3) // descriptors
+			case eventIdx:
 				d.ring.SetUsedEvent(4)
-			} else {
+			default:
 				d.ring.SuppressInterrupts(true)
 			}
 			for i := range 4 {
@@ -131,6 +133,74 @@ func TestSimInterruptSuppression(t *testing.T) {
 			d.Kick(0)
 			d.ring.Wait()
 			d.WaitInterrupt(1)
+		})
+	}
+}
+
+// TestSimQueues: a disk's queues are served independently, each from its own
+// place after a stop, and what each did is counted.
+func TestSimQueues(t *testing.T) {
+	t.Parallel()
+	const queues = 3
+	for _, packed := range []string{"off", "on"} {
+		t.Run("packed "+packed, func(t *testing.T) {
+			t.Parallel()
+			m := simBlk(t, fmt.Sprintf("size=2M,num-queues=%d", queues),
+				"-global", "virtio-mmio.force-legacy=false", "-global", "vhost-vdpa-device.packed="+packed)
+			v := slot(m, 23)
+			if !v.Init(FeatureVersion1|FeatureRingPacked|1<<12) || v.Features&FeatureRingPacked != 0 != (packed == "on") {
+				t.Fatalf("features %#x", v.Features)
+			}
+			if n := binary.LittleEndian.Uint16(v.Config(34, 2)); n != queues {
+				t.Errorf("num_queues %d", n)
+			}
+			h := NewHeap(t, 0x200000, 16<<20)
+			var d [queues]*simDisk
+			for n := range d {
+				d[n] = &simDisk{VirtioMMIO: v, ring: v.Queue(n, 16, h)}
+			}
+			v.DriverOK()
+			for round := range 10 {
+				for n := range d {
+					for range n { // another number for each
+						simWrites(d[n], h, false, 16*n+round, 1)
+					}
+				}
+				if round%4 == 1 {
+					m.QMP.Must("stop", nil, nil)
+					m.QMP.Must("cont", nil, nil)
+				}
+				for n := range d {
+					if n > 0 {
+						v.Kick(n)
+					}
+					for range n {
+						d[n].ring.Wait()
+					}
+				}
+			}
+			for n := 1; n < queues; n++ {
+				for round := range 10 {
+					m.Memset(simHeader, 16, 0)
+					m.Writeq(simHeader+8, uint64(16*n+round))
+					d[0].ring.Add(Buffer{Addr: simHeader, Len: 16}, Buffer{Addr: simData, Len: 512, Write: true}, Buffer{Addr: simStatus, Len: 1, Write: true})
+					v.Kick(0)
+					d[0].ring.Wait()
+					if got := m.Read(simData, 512); string(got) != string(simPattern(16*n+round, 512)) {
+						t.Fatalf("sector %d reads %.20q", 16*n+round, got)
+					}
+				}
+			}
+			var counts []struct {
+				Queue, Chains int
+				Broken        int `json:"broken-rings"`
+			}
+			m.QMP.Must("qom-get", map[string]any{"path": "/objects/d0", "property": "queues"}, &counts)
+			for n, want := range []int{20, 10, 20} {
+				if c := counts[n]; c.Queue != n || c.Chains != want || c.Broken != 0 {
+					t.Errorf("queue %d: %+v, want %d chains", n, c, want)
+				}
+			}
 		})
 	}
 }

@@ -324,6 +324,8 @@ func TestSimErrors(t *testing.T) {
 		"-object vdpa-sim-blk,id=d0,path=/dev/null":                          ": '/dev/null' is neither a regular file nor a block device",
 		"-object vdpa-sim-blk,id=d0,size=1M,serial=123456789012345678901":    ": vdpa-sim-blk: serial must be at most 20 bytes",
 		"-object vdpa-sim-blk,id=d0,size=1M,queue-size=3":                    ": vdpa-sim-blk: queue-size must be a power of two, at most 32768",
+		"-object vdpa-sim-blk,id=d0,size=1M,num-queues=0":                    ": vdpa-sim-blk: num-queues must be 1 to 256",
+		"-object vdpa-sim-blk,id=d0,size=1M,num-queues=257":                  ": vdpa-sim-blk: num-queues must be 1 to 256",
 		"-object vdpa-sim-net,id=n0,mac=1:2:3":                               ": Property 'vdpa-sim-net.mac' doesn't take value '1:2:3'",
 		"-object vdpa-sim-net,id=n0,mtu=1":                                   ": vdpa-sim-net: mtu must be 68 to 65535",
 		"-object vdpa-sim,id=d0":                                             ": Parameter 'qom-type' does not accept value 'vdpa-sim'",
