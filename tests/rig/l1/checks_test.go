@@ -164,6 +164,27 @@ func checkNet(g *Guest) {
 	}
 }
 
+// checkControlQueue: the guest sets its MAC address by the control queue. The
+// kernel's simulator has that queue in a group of its own, which could have an
+// address space of its own; as in QEMU's generic device all groups stay in
+// address space 0, where the guest's memory is mapped.
+func checkControlQueue(g *Guest) {
+	vdpaOnly(g.T, g.QEMU)
+	bits := g.Sh("cat /sys/class/net/eth0/device/features")
+	const ctrlVQ, ctrlMAC = 17, 23 // virtio 1.2 section 5.1.3
+	if len(bits) <= ctrlMAC || bits[ctrlVQ] != '1' || bits[ctrlMAC] != '1' {
+		g.Fatalf("features %q, without a control queue that sets the address", bits)
+	}
+	old := g.Sh("cat /sys/class/net/eth0/address")
+	const mac = "52:54:00:0a:0b:0c"
+	g.Sh("ip link set eth0 address " + mac)
+	if config := tool(g.T, "vdpa", "dev", "config", "show", "net0"); !strings.Contains(config, mac) {
+		g.Fatalf("the device has %q, the guest set %s", config, mac)
+	}
+	checkNet(g)
+	g.Sh("ip link set eth0 address " + old)
+}
+
 // checkExit: the process ends by itself, with code 0.
 func checkExit(g *Guest) {
 	g.T.Helper()

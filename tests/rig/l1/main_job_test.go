@@ -24,6 +24,7 @@ func TestMainJob(t *testing.T) {
 	sub(t, g, "bootorder lists the disk", checkBootOrder)
 	sub(t, g, "24 MiB survive dropped caches", checkBlock)
 	sub(t, g, "tx and rx rise together", checkNet)
+	sub(t, g, "the control queue sets the MAC address", checkControlQueue)
 	sub(t, g, "virtio_blk reloads ten times without a leak", checkReload)
 	sub(t, g, "data survive a stop of 5 s while writing", checkLongStop)
 	sub(t, g, "no request hangs over random stop and cont", checkRandomStops)
@@ -117,7 +118,11 @@ const stressScript = `rm -f /tmp/stop /tmp/bad /tmp/over; echo 0 >/tmp/n; ` +
 	`cmp /tmp/p /tmp/q || echo differ $n >>/tmp/bad; n=$((n+1)); echo $n >/tmp/n; done; : >/tmp/over ) >/dev/null 2>&1 &`
 
 // checkRandomStops: stop and cont at random times; the guest's requests go on.
-func checkRandomStops(g *Guest) {
+func checkRandomStops(g *Guest) { randomStops(g, 0) }
+
+// randomStops stops the VM each time for at least some time.
+func randomStops(g *Guest, least time.Duration) {
+	g.T.Helper()
 	rounds := 20
 	if Full() {
 		rounds = 200
@@ -133,11 +138,17 @@ func checkRandomStops(g *Guest) {
 	for range rounds {
 		pause(300 * time.Millisecond)
 		g.Run("stop", nil)
+		time.Sleep(least)
 		pause(100 * time.Millisecond)
 		g.Run("cont", nil)
 	}
 	n := g.Number("cat /tmp/n")
-	g.Until("the stress goes on after the last cont", "test $(cat /tmp/n) -gt "+g.Sh("cat /tmp/n"), time.Minute)
+	last := g.Sh("cat /tmp/n")
+	for end := time.Now().Add(time.Minute); !g.Try("test $(cat /tmp/n) -gt " + last); time.Sleep(time.Second) {
+		if time.Now().After(end) {
+			g.Fatalf("the stress does not go on after the last cont; the guest's kernel says\n%s", g.Sh("dmesg | tail -n 15"))
+		}
+	}
 	g.Sh(": >/tmp/stop")
 	g.Until("the stress ends when told to", "test -e /tmp/over", time.Minute)
 	if g.Try("test -e /tmp/bad") {

@@ -31,6 +31,8 @@ var alone = []Unit{
 	{Name: "interrupts", Run: "^TestInterrupts$", MemoryMiB: smallL1},
 	{Name: "legacy, PVH", Run: "^TestLegacyPVH$", MemoryMiB: largeL1},
 	{Name: "file system", Run: "^TestFileSystem$", MemoryMiB: smallL1},
+	{Name: "VDUSE", Run: "^TestVDUSE$", MemoryMiB: smallL1},
+	{Name: "vp_vdpa", Run: "^TestVirtioPCI$", MemoryMiB: smallL1, Hardware: rig.Hardware{VirtioPCI: true}},
 }
 
 // long are those that run with -full only.
