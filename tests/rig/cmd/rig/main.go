@@ -250,6 +250,7 @@ func testVerb(ctx context.Context, checkout string, args []string) (int, error) 
 		worst = max(worst, code)
 	}
 	if *pattern == "" {
+		m = asked
 		code, err := m.kernelUnit(ctx, checkout)
 		if err != nil || code != 0 {
 			fmt.Fprintf(os.Stderr, "rig: vDPA backend: FAIL (%d) %v\n", code, err)
