@@ -408,11 +408,7 @@ func TestSimNetTap(t *testing.T) {
 	if err := ip("tuntap", "add", name, "mode", "tap", "multi_queue", "vnet_hdr"); err != nil {
 		t.Skipf("no taps here: %v", err)
 	}
-	defer func() {
-		if err := ip("tuntap", "del", name, "mode", "tap", "multi_queue"); err != nil {
-			t.Errorf("the tap is left: %v", err)
-		}
-	}()
+	defer func() { _ = ip("link", "del", name) }() // the test's end has deleted it
 	m := microvm(t, Args("-global virtio-mmio.force-legacy=false -object vdpa-sim-net,id=n0,mode=tap,queue-pairs=2,ifname="+name+
 		" -device vhost-vdpa-device,vhostdev=/objects/n0")...)
 	defer m.Quit()
@@ -461,5 +457,21 @@ func TestSimNetTap(t *testing.T) {
 				}
 			}
 		})
+	}
+	// The host takes the interface away.
+	n.Interrupts()
+	if !n.link() {
+		t.Error("no link")
+	}
+	if err := ip("link", "del", name); err != nil {
+		t.Fatal(err)
+	}
+	n.WaitInterrupt(2)
+	if n.link() {
+		t.Error("a link to an interface that is gone")
+	}
+	n.send(0, simFrame(everybody, n.mac(), 1, 60))
+	if c := simCount(m, "/objects/n0", "tx-dropped"); c != 1 {
+		t.Errorf("tx-dropped is %d", c)
 	}
 }

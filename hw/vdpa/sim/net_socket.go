@@ -34,8 +34,10 @@ type socketWire struct {
 	to     station
 	path   string   // absolute
 	listen *os.File // a server's
-	quit   chan struct{}
-	tasks  sync.WaitGroup
+	// ino tells the server's socket from a successor's at the same path.
+	dev, ino uint64
+	quit     chan struct{}
+	tasks    sync.WaitGroup
 
 	mu     sync.RWMutex // guards all below
 	closed bool
@@ -60,6 +62,9 @@ func newSocketWire(to station, path string, server bool) (*socketWire, error) {
 	if w.listen, err = listenPackets(abs); err != nil {
 		return nil, err
 	}
+	if dev, ino, ok := identity(abs); ok {
+		w.dev, w.ino = dev, ino
+	}
 	conn, err := w.listen.SyscallConn()
 	if err != nil {
 		w.listen.Close()
@@ -67,6 +72,13 @@ func newSocketWire(to station, path string, server bool) (*socketWire, error) {
 	}
 	w.tasks.Go(func() { w.server(conn) })
 	return w, nil
+}
+
+// identity tells one file from another.
+func identity(path string) (dev, ino uint64, ok bool) {
+	var st unix.Stat_t
+	err := unix.Lstat(path, &st)
+	return uint64(st.Dev), st.Ino, err == nil
 }
 
 // packetSocket makes a socket that does not block.
@@ -236,7 +248,9 @@ func (w *socketWire) close() {
 	close(w.quit)
 	if w.listen != nil {
 		w.listen.Close()
-		unix.Unlink(w.path)
+		if dev, ino, ok := identity(w.path); ok && dev == w.dev && ino == w.ino {
+			unix.Unlink(w.path)
+		}
 	}
 	w.tasks.Wait()
 }

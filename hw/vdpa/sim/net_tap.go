@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -25,6 +26,7 @@ type tapWire struct {
 	ifname string
 	queues []tapQueue
 	tasks  sync.WaitGroup
+	gone   atomic.Bool // the host has deleted the interface
 }
 
 // tapQueue is one queue of a tap.
@@ -97,6 +99,8 @@ func (w *tapWire) receive(pair int) {
 	for {
 		n, err := q.file.Read(buf)
 		if err != nil {
+			w.gone.Store(true)
+			w.to.linkChanged()
 			return
 		}
 		if n >= tapHeader+minFrame && n <= tapHeader+maxFrame {
@@ -123,7 +127,7 @@ func (w *tapWire) send(pair int, f *frame) bool {
 	return false
 }
 
-func (w *tapWire) connected() bool  { return true }
+func (w *tapWire) connected() bool  { return !w.gone.Load() }
 func (w *tapWire) offloads() uint64 { return sendOffloads | receiveOffloads }
 
 // setOffloads says what may come. What is under way already may still have

@@ -333,6 +333,9 @@ func TestTap(t *testing.T) {
 			t.Skipf("no taps here: %v", err)
 		}
 		host := tapPeer(t, obj.(*Net).ifname)
+		if !obj.(*Net).up.Load() {
+			t.Error("a tap without a link")
+		}
 		for _, offload := range []bool{false, true} {
 			features := uint64(nicFeatures)
 			if offload {
