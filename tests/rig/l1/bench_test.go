@@ -3,7 +3,6 @@ package l1
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -59,10 +58,7 @@ func TestBenchmark(t *testing.T) {
 		}
 		b.WriteByte('\n')
 	}
-	fmt.Print(b.String())
-	if err := os.WriteFile(filepath.Join(Results(), "bench.txt"), []byte(b.String()), 0o644); err != nil {
-		t.Error(err)
-	}
+	report(t, "bench.txt", b.String())
 }
 
 func same(a, b string) bool {

@@ -44,6 +44,7 @@ var long = []Unit{
 func Benchmarks() []Unit {
 	return []Unit{
 		{Name: "start", Run: "^TestBenchmark$", MemoryMiB: smallL1},
+		{Name: "disk", Run: "^TestIOBenchmark$", MemoryMiB: smallL1, Hardware: rig.Hardware{Disk: true}},
 	}
 }
 
