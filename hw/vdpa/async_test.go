@@ -102,14 +102,24 @@ func TestConfigWritesDuringStart(t *testing.T) {
 		}
 	}
 	s := newSlow(t)
-	for i := range maxConfigWrites + 2 {
-		s.Writeb(base+0x110, byte(i))
-	}
-	if n := len(s.dev.op.config); n > maxConfigWrites {
-		t.Errorf("%d writes are kept", n)
-	}
+	// A driver that writes more than is kept waits, and nobody else does.
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		for i := range maxConfigWrites + 2 {
+			s.Writeb(base+0x110, byte(i))
+		}
+	}()
+	s.wait("all writes that are kept", func() bool { return len(s.dev.task.config) == maxConfigWrites })
+	time.Sleep(5 * time.Millisecond)
+	s.Do(func() {
+		if n := len(s.dev.task.config); n != maxConfigWrites {
+			t.Errorf("%d writes are kept", n)
+		}
+	})
 	close(s.free)
 	<-s.driver
+	<-written
 	if s.rec.Config[16] != (maxConfigWrites+1)%256 {
 		t.Errorf("the last write was %d", s.rec.Config[16])
 	}
@@ -117,7 +127,7 @@ func TestConfigWritesDuringStart(t *testing.T) {
 
 // later frees the device once somebody has called the start off.
 func (s *slow) later(t *testing.T) {
-	op := s.dev.op
+	op := s.dev.task
 	go func() {
 		for !op.canceled.Load() {
 			time.Sleep(100 * time.Microsecond)
@@ -172,12 +182,12 @@ func TestCallOffTooLate(t *testing.T) {
 		rec := NewRecorder("/dev/vhost-vdpa-0", 1)
 		r := newRig(t, false, rec)
 		r.Do(func() {
-			op := r.dev
 			r.dev.SetStatus(3)
 			r.dev.SetFeatures(1, 1)
 			r.dev.SetStatus(0xb)
 			r.dev.SetStatus(0xf)
-			<-op.op.finished // with the lock held, so nobody has applied it
+			// With the lock held, so nobody has applied the outcome.
+			rec.waitCall(t, "VHOST_VDPA_GET_STATUS = 0x0f")
 			if what == "stop" {
 				if err := r.State.Set(false); err != nil {
 					t.Error(err)
@@ -275,9 +285,8 @@ func TestResetMeetsAFailedStart(t *testing.T) {
 		}
 	})
 	r.Await = func(<-chan struct{}) { // the machine resets while the driver waits
-		op := r.dev.op
 		<-failing
-		<-op.finished
+		rec.waitCall(t, "VHOST_VDPA_SET_CONFIG_CALL -1") // the last of the undo
 		qdev.Reset(r.mmio)
 	}
 	r.drive(1)

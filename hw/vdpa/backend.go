@@ -69,6 +69,9 @@ type Backend interface {
 	// Suspend is VHOST_VDPA_SUSPEND, with FeatureSuspend: the device stops
 	// processing and keeps its state.
 	Suspend() error
+	// Resume is VHOST_VDPA_RESUME, with FeatureResume (Linux 6.6): a suspended
+	// device goes on.
+	Resume() error
 	// UpdateIOTLB is a VHOST_IOTLB_UPDATE message: mem stands at iova. The
 	// memory stays pinned until it is invalidated. mem is not Go memory.
 	UpdateIOTLB(iova uint64, mem []byte, perm Perm) error
@@ -90,6 +93,11 @@ const (
 	FeatureIOTLBBatch uint64 = 1 << 2
 	FeatureIOTLBASID  uint64 = 1 << 3
 	FeatureSuspend    uint64 = 1 << 4
+	FeatureResume     uint64 = 1 << 5
+	// FeatureEnableAfterDriverOK: queues may be enabled when the device runs.
+	FeatureEnableAfterDriverOK uint64 = 1 << 6
+	// FeatureIOTLBPersist: what is mapped stays mapped over a reset.
+	FeatureIOTLBPersist uint64 = 1 << 8
 )
 
 // IOVARange is where a device takes mappings, both ends included.

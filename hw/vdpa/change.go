@@ -24,10 +24,10 @@ func (d *Device) deviceChanged() {
 	}
 }
 
-// look finds out whether the device is well, now or, when somebody else has
-// it, later.
+// look finds out whether the device is well, now or, when a task has it,
+// later.
 func (d *Device) look() bool {
-	if d.state == stateStarting {
+	if d.task != nil {
 		// The start's goroutine has the device.
 		d.recheck = true
 		return true
@@ -47,7 +47,7 @@ func (d *Device) startedWell() {
 // broken.
 func (d *Device) checkDevice() bool {
 	d.recheck = false
-	if d.state != stateRunning || !d.dma.live { // or is being stopped
+	if d.state != stateRunning || d.task != nil || d.closing {
 		return true
 	}
 	if err := d.health(); err != nil {

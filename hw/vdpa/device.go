@@ -15,13 +15,15 @@ import (
 const maxConfig = 64 << 10
 
 // backendFeatures are those used of the kernel's interface.
-const backendFeatures = FeatureIOTLBMsgV2 | FeatureIOTLBBatch | FeatureSuspend
+// Of the others, ENABLE_AFTER_DRIVER_OK is about enabling queues late, which
+// is never done here, and the address spaces are not used.
+const backendFeatures = FeatureIOTLBMsgV2 | FeatureIOTLBBatch | FeatureSuspend | FeatureResume | FeatureIOTLBPersist
 
 // statusReady is the status of a device that no driver has started.
 const statusReady = uint8(virtio.StatusAcknowledge | virtio.StatusDriver)
 
 // Device is the type "vhost-vdpa-device". Guarded by the VM lock, but for
-// what a start owns while one is under way.
+// what a task owns while one is under way.
 type Device struct {
 	virtio.State
 	// Properties.
@@ -45,17 +47,23 @@ type Device struct {
 	changed  *relay   // of the configuration
 
 	state state
-	op    *startOp // while starting
+	task  *task // owns the backend and the mappings; nil without one
+	// closing tells that the device is being unrealized.
+	closing bool
 	// realizing tells that the device is not complete yet.
 	realizing bool
 	// used tells that the device is not as realize left it.
 	used bool
-	// suspends tells that the device can stop and keep its state.
-	suspends bool
+	// What the interface can do, once a start has asked: stop the device with
+	// its state kept, make it go on from there, and keep what is mapped over
+	// a reset.
+	suspends, resumes, keepsMaps bool
 	// bases is where the queues go on after a suspend, nil for a fresh
-	// start; basesErr says why that is not known.
+	// start; basesErr says why that is not known. held tells that the device
+	// is suspended and whole.
 	bases    []uint32
 	basesErr error
+	held     bool
 	lastErr  error // why the device is broken
 	told     map[failure]bool
 	lines    lineLimit
@@ -109,6 +117,8 @@ func named(name string, field func(d *Device) (value *string, given *bool)) *qom
 func (d *Device) Realize(h *qdev.Host) error {
 	d.host, d.state, d.lastErr, d.realizing = h, stateInactive, nil, true
 	d.told, d.lines, d.recheck, d.unfollowed = nil, lineLimit{}, false, nil
+	d.task, d.closing = nil, false
+	d.forget()
 	// The last to be undone: goroutines end once they get the lock.
 	d.Defer(d.join)
 	be, name, err := d.openBackend(h)
@@ -117,7 +127,7 @@ func (d *Device) Realize(h *qdev.Host) error {
 	}
 	d.be, d.name = be, name
 	d.Defer(func() {
-		if err := be.Close(); err != nil {
+		if err := d.unlocked(be.Close); err != nil {
 			d.logError(err)
 		}
 	})

@@ -34,9 +34,8 @@ func (m mapping) same(o mapping) bool {
 // dmaMap keeps a device's IOTLB like the guest's RAM. It follows the address
 // space from realize on, but only while the device is live does it map.
 //
-// A start hands mapped over to its goroutine: while busy is set, changes of
-// the address space are only noted. Everything else is guarded by the VM
-// lock.
+// A task has mapped and live to itself: while busy is set, changes of the
+// address space are only noted. Everything else is guarded by the VM lock.
 type dmaMap struct {
 	be    Backend
 	rng   IOVARange
@@ -47,7 +46,7 @@ type dmaMap struct {
 
 	sections []memory.Section // RAM, as the guest sees it
 	live     bool             // mapped follows sections
-	busy     bool             // a start owns mapped
+	busy     bool             // a task owns live and mapped
 	mapped   []mapping        // what the IOTLB holds
 	open     bool             // a change of the address space began a batch
 	pins     pinState
@@ -204,37 +203,39 @@ func (d *dmaMap) batched(f func() error) error {
 	return errors.Join(f(), d.be.BatchEnd())
 }
 
-// start maps pieces on the goroutine of a start.
+// start makes the IOTLB hold the pieces, on the goroutine of a start. It may
+// hold some from before.
 func (d *dmaMap) start(pieces []mapping, canceled func() bool) error {
-	return d.batched(func() error {
-		if d.pins == pinsUnknown && len(pieces) > 0 {
-			if err := d.probe(pieces[0]); err != nil {
+	return d.change(pieces, func(missing []mapping) error {
+		if d.pins == pinsUnknown && len(missing) > 0 {
+			if err := d.probe(missing[0]); err != nil {
 				return err
 			}
 		}
-		return d.add(pieces, canceled)
+		return d.add(missing, canceled)
 	})
 }
 
-// settle makes the map live after a start: it catches up with what changed
-// meanwhile.
-func (d *dmaMap) settle() error {
-	d.busy, d.live = false, true
-	want := d.want()
+// catchUp makes up for what changed in the address space during a task.
+func (d *dmaMap) catchUp() error {
+	return d.change(d.want(), func(missing []mapping) error { return d.add(missing, never) })
+}
+
+// change makes the IOTLB hold what is wanted and nothing else.
+func (d *dmaMap) change(want []mapping, add func(missing []mapping) error) error {
 	in := func(list []mapping) func(mapping) bool {
 		return func(m mapping) bool { return slices.ContainsFunc(list, m.same) }
 	}
 	gone := slices.ContainsFunc(d.mapped, func(m mapping) bool { return !in(want)(m) })
-	missing := slices.DeleteFunc(want, in(d.mapped))
+	missing := slices.DeleteFunc(slices.Clone(want), in(d.mapped))
 	if !gone && len(missing) == 0 {
 		return nil
 	}
-	kept := d.want()
 	return d.batched(func() error {
-		if err := d.remove(func(m mapping) bool { return !in(kept)(m) }); err != nil {
+		if err := d.remove(func(m mapping) bool { return !in(want)(m) }); err != nil {
 			return err
 		}
-		return d.add(missing, never)
+		return add(missing)
 	})
 }
 
@@ -263,9 +264,9 @@ func (d *dmaMap) checkRange(s memory.Section) {
 // Begin is part of memory.Listener, as are those below.
 func (d *dmaMap) Begin() {}
 
-// change runs f in the batch of this change of the address space.
-func (d *dmaMap) change(f func() error) error {
-	if !d.live {
+// follow runs f in the batch of this change of the address space.
+func (d *dmaMap) follow(f func() error) error {
+	if d.busy || !d.live {
 		return nil
 	}
 	if d.batch && !d.open {
@@ -282,7 +283,7 @@ func (d *dmaMap) AddSection(s memory.Section) error {
 		return nil
 	}
 	d.checkRange(s)
-	err := d.change(func() error { return d.add(d.split(s), never) })
+	err := d.follow(func() error { return d.add(d.split(s), never) })
 	i, _ := slices.BinarySearchFunc(d.sections, s.Addr, func(x memory.Section, addr uint64) int {
 		if x.Addr < addr {
 			return -1
@@ -300,7 +301,7 @@ func (d *dmaMap) RemoveSection(s memory.Section) error {
 	}
 	d.sections = slices.Delete(d.sections, i, i+1)
 	gone := d.split(s)
-	return d.change(func() error {
+	return d.follow(func() error {
 		return d.remove(func(m mapping) bool { return slices.ContainsFunc(gone, m.same) })
 	})
 }

@@ -8,7 +8,7 @@ func (d *Device) VhostInfo() *virtio.VhostInfo {
 		return nil // not realized
 	}
 	i := &virtio.VhostInfo{
-		Started: d.state == stateRunning, Broken: d.state == stateBroken, Queues: d.Queues(), Features: d.features,
+		Started: d.state == stateRunning && d.task == nil, Broken: d.state == stateBroken, Queues: d.Queues(), Features: d.features,
 		BackendFeatures: backendFeatures,
 	}
 	if i.Started {

@@ -64,6 +64,7 @@ const (
 	VerbGetConfigSize      Verb = "VHOST_VDPA_GET_CONFIG_SIZE"
 	VerbGetVqsCount        Verb = "VHOST_VDPA_GET_VQS_COUNT"
 	VerbSuspend            Verb = "VHOST_VDPA_SUSPEND"
+	VerbResume             Verb = "VHOST_VDPA_RESUME"
 	VerbUpdate             Verb = "VHOST_IOTLB_UPDATE"
 	VerbInvalidate         Verb = "VHOST_IOTLB_INVALIDATE"
 	VerbBatchBegin         Verb = "VHOST_IOTLB_BATCH_BEGIN"
@@ -95,4 +96,5 @@ var ioctls = map[Verb]uintptr{
 	VerbGetConfigSize:      sys.IOR[uint32](vhostVirtio, 0x79),
 	VerbGetVqsCount:        sys.IOR[uint32](vhostVirtio, 0x80),
 	VerbSuspend:            sys.IO(vhostVirtio, 0x7d),
+	VerbResume:             sys.IO(vhostVirtio, 0x7e),
 }

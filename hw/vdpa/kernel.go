@@ -80,6 +80,7 @@ func (k *kernel) plain(verb Verb) error {
 
 func (k *kernel) SetOwner() error { return k.plain(VerbSetOwner) }
 func (k *kernel) Suspend() error  { return k.plain(VerbSuspend) }
+func (k *kernel) Resume() error   { return k.plain(VerbResume) }
 
 // config makes one of the calls on struct vhost_vdpa_config.
 func (k *kernel) config(verb Verb, offset int, data []byte) ([]byte, error) {

@@ -4,6 +4,7 @@ import (
 	"flag"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -197,6 +198,22 @@ func (r *rig) hear() {
 		}
 		return r.dev.stats.changes > 0
 	})
+}
+
+// waitCall waits until a call was made. The VM lock may be held.
+func (r *Recorder) waitCall(t testing.TB, call string) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(100 * time.Microsecond) {
+		r.mu.Lock()
+		done := slices.Contains(r.calls, call)
+		r.mu.Unlock()
+		if done {
+			return
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s was not called", call)
+		}
+	}
 }
 
 // waitGoroutines waits until n goroutines are left. One that has said it is

@@ -1,7 +1,6 @@
 package vdpa
 
 import (
-	"bytes"
 	"errors"
 
 	"github.com/gqemu/gqemu/hw/virtio"
@@ -16,7 +15,7 @@ var _ virtio.Model = model{}
 // ReadConfig is part of virtio.Model.
 func (m model) ReadConfig(offset int, buf []byte) error {
 	d := m.d
-	if d.state == stateStarting {
+	if d.task != nil || d.closing {
 		// The kernel answers only between two mappings. What changes
 		// meanwhile is signalled.
 		copy(buf, d.config[offset:])
@@ -33,17 +32,15 @@ func (m model) ReadConfig(offset int, buf []byte) error {
 // WriteConfig is part of virtio.Model.
 func (m model) WriteConfig(offset int, data []byte) error {
 	d := m.d
-	if d.state == stateStarting && len(d.op.config) < maxConfigWrites {
-		// The kernel takes it between two mappings only, and the lock is not
-		// to be held until then.
-		d.op.config = append(d.op.config, configWrite{offset, bytes.Clone(data)})
-		copy(d.config[offset:], data)
+	if d.task != nil && d.state == stateStarting {
+		// The kernel takes it between two mappings only, and the driver is
+		// not to wait for that.
+		d.later(offset, data)
 		return nil
 	}
-	if d.state == stateStarting { // a driver that writes and writes waits
-		if err := d.writeConfig(d.op); err != nil {
-			return err
-		}
+	d.await()
+	if d.closing {
+		return nil
 	}
 	err := d.be.SetConfig(offset, data)
 	if err != nil {
@@ -52,22 +49,13 @@ func (m model) WriteConfig(offset int, data []byte) error {
 	return err
 }
 
-// writeConfig hands over what the driver wrote during a start.
-func (d *Device) writeConfig(op *startOp) error {
-	writes := op.config
-	op.config = nil
-	for _, w := range writes {
-		if err := d.be.SetConfig(w.offset, w.data); err != nil {
-			d.fail("", err)
-			return err
-		}
-	}
-	return nil
-}
-
 // Start is part of virtio.Model.
 func (m model) Start() <-chan struct{} {
 	d := m.d
+	d.await()
+	if d.closing || !d.Status().Has(virtio.StatusDriverOK) {
+		return nil // it was unplugged or reset meanwhile
+	}
 	if !d.host.Run.Running() {
 		d.move(evReadyPaused)
 		return nil
@@ -84,10 +72,11 @@ func (m model) Start() <-chan struct{} {
 // StopQueue is part of virtio.Model.
 func (m model) StopQueue(n int) {
 	d := m.d
-	switch d.state {
-	case stateStarting:
-		d.op.taken = append(d.op.taken, n)
-	case stateRunning:
+	switch {
+	case d.closing:
+	case d.task != nil:
+		d.task.taken = append(d.task.taken, n)
+	case d.state == stateRunning, d.held:
 		if err := d.be.SetVringEnable(n, false); err != nil {
 			d.fail("", err)
 		}
@@ -98,14 +87,17 @@ func (m model) StopQueue(n int) {
 func (m model) Reset() (ok bool) {
 	d := m.d
 	d.callOff()
-	d.bases, d.basesErr = nil, nil
+	if d.closing {
+		return true
+	}
 	if d.used {
-		if err := d.ground(); err != nil {
+		if err := d.perform(func() error { return d.ground(d.keepsMaps) }); err != nil {
 			d.broken("reset failed: ", err)
 			return false
 		}
 		d.used = false
 	}
+	d.forget()
 	for _, r := range d.calls {
 		r.discard()
 	}
@@ -114,27 +106,25 @@ func (m model) Reset() (ok bool) {
 	return true
 }
 
+// forget drops where the queues stand.
+func (d *Device) forget() { d.bases, d.basesErr, d.held = nil, nil, false }
+
 // runStateChanged follows the VM. It never makes the client's command fail:
-// what goes wrong shows in the device.
+// what goes wrong shows in the device. A stop is complete when it returns.
 func (d *Device) runStateChanged(running bool) error {
 	if running {
-		if d.state == stateSuspended && d.basesErr != nil {
-			d.fail("start failed: ", d.basesErr)
-			return nil
-		}
-		was := d.state
-		if d.move(evVMRun); was == stateSuspended {
-			d.begin() // nobody waits: the guest runs meanwhile
-		}
+		d.vmRuns()
 		return nil
 	}
 	d.callOff()
-	if d.state == stateRunning {
+	switch {
+	case d.closing:
+		return nil
+	case d.state == stateRunning:
 		if err := d.suspend(); err != nil {
 			d.fail("stop failed: ", err)
 			return nil
 		}
-		d.used = false
 		// What the device signalled before it stopped.
 		for _, r := range append([]*relay{d.changed}, d.calls...) {
 			r.drain()
@@ -144,74 +134,59 @@ func (d *Device) runStateChanged(running bool) error {
 	return nil
 }
 
-// callOff ends a start under way. It waits, at most for one piece of memory
-// to be pinned, and applies the outcome.
-func (d *Device) callOff() {
-	op := d.op
-	if op == nil {
+// vmRuns starts a device whose driver is ready. Nobody waits for it: the
+// guest runs meanwhile.
+func (d *Device) vmRuns() {
+	if d.state != stateStarting {
+		d.await()
+	}
+	if d.closing {
 		return
 	}
-	op.canceled.Store(true)
-	<-op.finished
-	d.finish(op)
+	if d.state == stateSuspended && d.basesErr != nil {
+		d.fail("start failed: ", d.basesErr)
+		return
+	}
+	was := d.state
+	if d.move(evVMRun); was == stateSuspended {
+		d.begin()
+	}
 }
 
-// finish applies the outcome of a start.
-func (d *Device) finish(op *startOp) {
-	d.op = nil
-	d.dma.busy = false
-	if errors.Is(op.err, errCanceled) {
-		var undo *startError
-		if !errors.As(op.err, &undo) {
-			d.used = false
-			d.move(evCanceled)
-			_ = d.writeConfig(op) // shown already
-			return
-		}
-	}
-	if op.err != nil {
-		d.broken("start failed: ", op.err)
-		return
-	}
-	d.move(evStarted)
-	d.bases = nil
-	if err := d.dma.settle(); err != nil {
-		d.fail("start failed: ", err)
-		return
-	}
-	for _, n := range op.taken {
-		model{d}.StopQueue(n)
-	}
-	_ = d.writeConfig(op) // shown already
-	d.startedWell()
-}
-
-// fail is called when a call fails after realize: the device is taken to the
-// ground and stays there until it is reset.
+// fail is called when a call fails after realize, while no task is under way:
+// the device is taken to the ground and stays there until it is reset.
 func (d *Device) fail(what string, err error) {
-	d.callOff()
-	if d.used {
-		if e := d.ground(); e != nil {
+	if d.used || len(d.dma.mapped) > 0 {
+		if e := d.perform(func() error { return d.ground(false) }); e != nil {
 			d.logError(e)
 		} else {
 			d.used = false
 		}
 	}
+	d.held = false
 	d.broken(what, err)
 }
 
-// shutdown takes the device out of use for good.
+// shutdown takes the device out of use for good. Nothing reaches the backend
+// from then on but its close.
 func (d *Device) shutdown() {
+	d.closing = true
 	d.callOff()
-	err := d.be.SetStatus(0)
-	d.dma.live = false
-	if d.used {
-		err = errors.Join(err, d.dma.removeAll(), d.be.SetConfigCall(-1))
-	}
+	used := d.used
+	err := d.perform(func() error {
+		// First of all: the device does DMA until it is reset.
+		err := d.be.SetStatus(0)
+		d.dma.live = false
+		if used {
+			return errors.Join(err, d.dma.removeAll(), d.be.SetConfigCall(-1))
+		}
+		return errors.Join(err, d.dma.removeAll())
+	})
 	if err != nil {
 		d.logError(err)
 	}
 	d.used, d.state = false, stateInactive
+	d.forget()
 }
 
 func (d *Device) move(e event) {

@@ -422,6 +422,15 @@ func (r *Recorder) Suspend() error {
 	})
 }
 
+func (r *Recorder) Resume() error {
+	return r.do(VerbResume, -1, "", func() (string, error) {
+		if r.BackendFeatures&FeatureResume == 0 {
+			return "", syscall.EOPNOTSUPP
+		}
+		return "", nil
+	})
+}
+
 // message is a message to the IOTLB. All it fails with is EFAULT.
 func (r *Recorder) message(verb Verb, args string, run func() error) error {
 	if r.Block != nil {

@@ -1,37 +1,20 @@
 package vdpa
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"syscall"
 
 	"github.com/gqemu/gqemu/hw/virtio"
 	"github.com/gqemu/gqemu/internal/sys"
 )
 
-// startOp is one start under way. Its goroutine owns the backend and the
-// mappings until finished is closed.
-type startOp struct {
-	plan     startPlan
-	canceled atomic.Bool
-	err      error         // the outcome, once finished is closed
-	finished chan struct{} // the calls are made
-	done     chan struct{} // the device knows the outcome
-	// What the driver did meanwhile; VM lock.
-	taken  []int // queues that it took back
-	config []configWrite
+// startTask is one start under way, on a goroutine of its own.
+type startTask struct {
+	*task
+	plan   startPlan
+	resume bool // the device was suspended and is whole
 }
-
-// configWrite is a write to the configuration space.
-type configWrite struct {
-	offset int
-	data   []byte
-}
-
-// maxConfigWrites bounds how many of them are kept.
-const maxConfigWrites = 256
 
 // startPlan is all that a start needs to know, so that it needs no lock.
 type startPlan struct {
@@ -84,34 +67,68 @@ func (d *Device) base(queue int) uint32 {
 }
 
 // begin starts the device on a goroutine.
-func (d *Device) begin() *startOp {
-	op := &startOp{plan: d.plan(), finished: make(chan struct{}), done: make(chan struct{})}
-	d.op, d.used = op, true
-	d.dma.busy = true
+func (d *Device) begin() *startTask {
+	t := &startTask{plan: d.plan(), resume: d.held, task: d.acquire()}
+	d.used = true
 	lock := d.host.Lock
 	d.tasks.Go(func() {
-		defer close(op.done)
-		op.err = d.start(op)
-		close(op.finished)
-		// Whoever calls the start off applies the outcome himself; he holds
-		// the lock while he waits for finished.
+		err := d.start(t)
 		lock.Lock()
 		defer lock.Unlock()
-		if d.op == op {
-			d.finish(op)
-		}
+		defer close(t.done)
+		d.finish(t, err)
 	})
-	return op
+	return t
 }
 
-// start makes the calls, and undoes them when one fails or op is canceled. It
-// runs without the VM lock.
-func (d *Device) start(op *startOp) error {
-	err := d.startCalls(op)
-	if err == nil {
-		return nil
+// finish applies the outcome of a start.
+func (d *Device) finish(t *startTask, err error) {
+	if errors.Is(err, errCanceled) {
+		var undo *startError
+		if !errors.As(err, &undo) {
+			err := d.release()
+			d.used = d.held
+			d.move(evCanceled)
+			if err != nil {
+				d.fail("start failed: ", err)
+				return
+			}
+			_ = d.writeConfig(t.task) // shown already
+			return
+		}
 	}
-	if e := d.ground(); e != nil {
+	if err != nil {
+		_ = d.release() // nothing is live
+		d.held = false
+		d.broken("start failed: ", err)
+		return
+	}
+	d.dma.live = true
+	err = d.release()
+	d.move(evStarted)
+	d.forget()
+	if err != nil {
+		d.fail("start failed: ", err)
+		return
+	}
+	for _, n := range t.taken {
+		model{d}.StopQueue(n)
+	}
+	_ = d.writeConfig(t.task) // shown already
+	d.startedWell()
+}
+
+// start makes the calls, and undoes them when one fails or t is canceled. It
+// runs without the VM lock.
+func (d *Device) start(t *startTask) error {
+	err := d.startCalls(t)
+	switch {
+	case err == nil:
+		return nil
+	case t.resume && errors.Is(err, errCanceled):
+		return err // it is suspended, as it was
+	}
+	if e := d.ground(d.keepsMaps && errors.Is(err, errCanceled)); e != nil {
 		// What stays mapped is taken out by the next reset.
 		return &startError{err: err, undo: e}
 	}
@@ -124,8 +141,8 @@ type startError struct{ err, undo error }
 func (e *startError) Error() string   { return e.err.Error() + "; undoing it: " + e.undo.Error() }
 func (e *startError) Unwrap() []error { return []error{e.err, e.undo} }
 
-func (d *Device) startCalls(op *startOp) error {
-	be, p := d.be, &op.plan
+func (d *Device) startCalls(t *startTask) error {
+	be, p := d.be, &t.plan
 	steps := []func() error{
 		func() error { return p.reachable(d.dma.rng, d.name) },
 		func() error { return be.SetFeatures(p.features) },
@@ -142,12 +159,15 @@ func (d *Device) startCalls(op *startOp) error {
 		steps = append(steps, func() error { return be.SetVringEnable(q.index, true) })
 	}
 	steps = append(steps,
-		func() error { return d.mapMemory(op) },
+		func() error { return d.mapMemory(t) },
 		func() error {
 			return d.setStatus(statusReady | uint8(virtio.StatusFeaturesOK|virtio.StatusDriverOK))
 		})
+	if t.resume {
+		steps = []func() error{be.Resume}
+	}
 	for _, step := range steps {
-		if op.canceled.Load() {
+		if t.canceled.Load() {
 			return errCanceled
 		}
 		if err := step(); err != nil {
@@ -169,7 +189,11 @@ func (d *Device) negotiateBackend() error {
 		return err
 	}
 	f &= backendFeatures
-	d.suspends = f&FeatureSuspend != 0
+	if f&FeatureSuspend == 0 {
+		f &^= FeatureResume // of no use alone
+	}
+	d.suspends, d.resumes = f&FeatureSuspend != 0, f&FeatureResume != 0
+	d.keepsMaps = f&FeatureIOTLBPersist != 0
 	d.dma.batch = f&FeatureIOTLBBatch != 0
 	return d.be.SetBackendFeatures(f)
 }
@@ -195,11 +219,11 @@ func (d *Device) setRing(q *ringPlan) error {
 
 // mapMemory maps the guest's RAM, and says so when the limit on pinned memory
 // is why it cannot.
-func (d *Device) mapMemory(op *startOp) error {
-	err := d.dma.start(op.plan.pieces, op.canceled.Load)
+func (d *Device) mapMemory(t *startTask) error {
+	err := d.dma.start(t.plan.pieces, t.canceled.Load)
 	// What was mapped has been taken back, or is counted as ours.
 	if isErrno(err, syscall.EFAULT, syscall.ENOMEM) {
-		if why := d.memlock().shortfall(total(op.plan.pieces), total(d.dma.mapped)); why != "" {
+		if why := d.memlock().shortfall(total(t.plan.pieces), total(d.dma.mapped)); why != "" {
 			return fmt.Errorf("%w (%s)", err, why)
 		}
 		if n := entryLimit(); n != "" {
@@ -227,66 +251,4 @@ func (d *Device) setStatus(s uint8) error {
 		}
 	}
 	return nil
-}
-
-// ground takes the device back to where realize left it: reset, with nothing
-// mapped. It goes on when a step fails.
-func (d *Device) ground() error {
-	// First of all: the device does DMA until it is reset.
-	err := d.setStatus(0)
-	if err == nil {
-		err = d.setStatus(statusReady)
-	}
-	if d.dma.live { // a start reads it only: it is not live yet
-		d.dma.live = false
-	}
-	return errors.Join(err, d.dma.removeAll(), d.be.SetConfigCall(-1))
-}
-
-// suspend stops the device at a point where it can go on, and then takes it
-// to the ground, so that nothing touches guest memory while the VM stands.
-func (d *Device) suspend() error {
-	d.bases, d.basesErr = make([]uint32, d.Queues()), nil
-	if d.suspends {
-		if err := d.be.Suspend(); err != nil {
-			return err
-		}
-		for i := range d.Queues() {
-			if !d.Queue(i).Ready {
-				continue
-			}
-			base, err := d.be.GetVringBase(i)
-			if err != nil {
-				return err
-			}
-			d.bases[i] = base
-		}
-		return d.ground()
-	}
-	if err := d.ground(); err != nil {
-		return err
-	}
-	// As QEMU does where a device cannot suspend: what it has not finished is
-	// done again.
-	for i := range d.Queues() {
-		if q := d.Queue(i); q.Ready {
-			d.bases[i], d.basesErr = d.usedIndex(i)
-			if d.basesErr != nil {
-				break
-			}
-		}
-	}
-	return nil
-}
-
-// usedIndex is how many buffers of a queue the device has finished.
-func (d *Device) usedIndex(queue int) (uint32, error) {
-	if d.Packed() {
-		return 0, fmt.Errorf("vdpa: %s cannot be suspended, and a packed ring does not tell where it stands", d.name)
-	}
-	var b [2]byte
-	if err := d.host.Memory.ReadAt(b[:], d.Queue(queue).Used+2); err != nil {
-		return 0, fmt.Errorf("vdpa: %s queue %d: %w", d.name, queue, err)
-	}
-	return uint32(binary.LittleEndian.Uint16(b[:])), nil
 }

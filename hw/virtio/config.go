@@ -86,7 +86,7 @@ func (s *State) SetConfigSize(n int) {
 // changed: the driver gets a configuration change notification.
 func (s *State) ConfigChanged() {
 	s.config.generation++
-	if s.transport != nil && s.status.Has(StatusDriverOK) {
+	if s.transport != nil && s.resetting == nil && s.status.Has(StatusDriverOK) {
 		s.transport.InterruptConfig()
 	}
 }

@@ -23,7 +23,8 @@ type Model interface {
 	Start() (done <-chan struct{})
 	// Reset ends all use of guest memory and of the queues. The driver or
 	// the machine is resetting the device, which may be in any state. ok is
-	// false for a device that cannot be reset now.
+	// false for a device that cannot be reset now. It may let go of the VM
+	// lock while it waits for the device.
 	Reset() (ok bool)
 	// StopQueue ends the use of one queue that the driver takes back while
 	// the device is live.
@@ -80,6 +81,8 @@ type State struct {
 	config    configSpace
 	illegal   uint64
 	local     *Local // nil when something outside serves the queues
+	// resetting is closed at the end of the reset under way, nil without one.
+	resetting chan struct{}
 }
 
 // Virtio makes State satisfy Device.
@@ -132,7 +135,7 @@ func (s *State) Plug(c Setup) error {
 // DeviceID tells the kind of device.
 func (s *State) DeviceID() uint32 { return s.id }
 
-// Status is the device status field.
+// Status is the device status field. It becomes 0 when a reset is complete.
 func (s *State) Status() Status { return s.status }
 
 // Legacy tells whether the guest sees the legacy interface.
@@ -201,8 +204,14 @@ func (s *State) featuresOK() bool {
 }
 
 // SetStatus takes the driver's write of the status field. When done is not
-// nil, the access is to wait for it.
+// nil, the access is to wait for it. A reset is complete when it returns, and
+// a write that meets one waits for its end, both without the VM lock: the
+// device may be unplugged meanwhile.
 func (s *State) SetStatus(v uint8) (done <-chan struct{}) {
+	s.settle()
+	if s.model == nil {
+		return nil
+	}
 	if v == 0 {
 		s.Reset()
 		return nil
@@ -229,18 +238,34 @@ func (s *State) SetStatus(v uint8) (done <-chan struct{}) {
 	return nil
 }
 
-// Reset is a reset of the device, by the driver or the machine.
+// Reset is a reset of the device, by the driver or the machine. The VM lock
+// may be let go until it is complete; the status reads as before meanwhile,
+// and the device may be unplugged.
 func (s *State) Reset() {
+	s.settle()
 	if s.model == nil {
 		return
 	}
-	// Cleared first: what the Model tells the driver on the way is of the
-	// past.
+	// What the Model tells the driver on the way is of the past, and so is
+	// what another CPU writes.
+	done := make(chan struct{})
+	s.resetting = done
+	ok := s.model.Reset()
+	s.resetting = nil
+	close(done)
 	s.clear()
-	if ok := s.model.Reset(); ok {
-		s.status = 0
-	} else {
+	if !ok {
 		s.NeedsReset()
+	}
+}
+
+// settle waits, without the VM lock, for the end of a reset under way.
+func (s *State) settle() {
+	for s.resetting != nil {
+		done, lock := s.resetting, s.Host().Lock
+		lock.Unlock()
+		<-done
+		lock.Lock()
 	}
 }
 
@@ -254,7 +279,7 @@ func (s *State) clear() {
 // NeedsReset tells the driver that the device does not work until it is
 // reset. Legacy drivers have no way to see it.
 func (s *State) NeedsReset() {
-	if s.legacy || s.transport == nil || s.status.Has(StatusNeedsReset) {
+	if s.legacy || s.transport == nil || s.resetting != nil || s.status.Has(StatusNeedsReset) {
 		return
 	}
 	s.status |= StatusNeedsReset
@@ -266,7 +291,7 @@ func (s *State) NeedsReset() {
 // QueueUsed is called by the device when it has used buffers of queue n. A
 // device does not interrupt a driver that is not ready.
 func (s *State) QueueUsed(n int) {
-	if s.transport != nil && s.status.Has(StatusDriverOK) {
+	if s.transport != nil && s.resetting == nil && s.status.Has(StatusDriverOK) {
 		s.transport.InterruptQueue(n)
 	}
 }

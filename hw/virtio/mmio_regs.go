@@ -152,6 +152,9 @@ func (m *MMIO) writeStatus(v uint32) {
 
 // softReset is the transport's part of a reset by the driver.
 func (m *MMIO) softReset() {
+	if m.dev == nil {
+		return // unplugged while it was being reset
+	}
 	if m.dev.Status().Has(StatusNeedsReset) {
 		// The reset failed; what the transport has to say of it stays.
 		m.connectEvents()

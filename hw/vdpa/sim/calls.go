@@ -300,3 +300,11 @@ func (d *device) Suspend() error {
 		return nil
 	})
 }
+
+func (d *device) Resume() error {
+	return d.change(vdpa.VerbResume, func() error {
+		d.suspended = false
+		d.kickAll()
+		return nil
+	})
+}
