@@ -41,9 +41,33 @@ const (
 
 func newGuest(t *testing.T) *guest {
 	t.Helper()
+	return newGuestOn(t, backendFeatures)
+}
+
+// interfaced is a simulator behind an interface that can do more or less.
+type interfaced struct {
+	vdpa.Backend
+	can uint64
+}
+
+func (i interfaced) GetBackendFeatures() (uint64, error) { return i.can, nil }
+
+func (i interfaced) SetBackendFeatures(f uint64) error {
+	return i.Backend.SetBackendFeatures(f & backendFeatures)
+}
+
+// newGuestOn makes a guest whose device's interface has these features.
+func newGuestOn(t *testing.T, can uint64) *guest {
+	t.Helper()
 	g := &guest{kit: newKit(t)}
 	virtio.RegisterTypes(g.Types)
-	vdpa.RegisterTypes(g.Types)
+	vdpa.RegisterTypesWith(g.Types, func(h *qdev.Host, path string) (vdpa.Backend, error) {
+		b, err := vdpa.Open(h, path)
+		if err != nil {
+			return nil, err
+		}
+		return interfaced{b, can}, nil
+	})
 	g.mustMake("vdpa-sim-blk", "d0", map[string]any{"size": int64(1 << 20)})
 	g.mmio = hwtest.Add(g.Machine, "virtio-mmio", nil, func(x *virtio.MMIO) error {
 		return qom.Set(x, "force-legacy", qom.JSON(false))
@@ -140,9 +164,20 @@ func (g *guest) run(on bool) {
 }
 
 // The VM stops and goes on, and the disk changes its size, while the guest
-// writes and reads: every request is done, and done right.
+// writes and reads: every request is done, and done right, whatever the
+// device's interface can do for a stop.
 func TestStopsWhileTheGuestWorks(t *testing.T) {
-	g := newGuest(t)
+	for name, can := range map[string]uint64{
+		"suspend": backendFeatures,
+		"reset":   backendFeatures &^ vdpa.FeatureSuspend,
+		"resume":  backendFeatures | vdpa.FeatureResume,
+		"persist": backendFeatures | vdpa.FeatureIOTLBPersist,
+	} {
+		t.Run(name, func(t *testing.T) { stopsWhileTheGuestWorks(t, newGuestOn(t, can)) })
+	}
+}
+
+func stopsWhileTheGuestWorks(t *testing.T, g *guest) {
 	g.start()
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
