@@ -12,6 +12,8 @@
 // Device follows the driver and the run state through the states of state.go.
 // It starts on a goroutine of its own, because pinning guest memory takes
 // seconds; the vCPU that set DRIVER_OK waits for it, and nobody else.
+// Stops, resets and unplugs make their calls without the VM lock too (task.go);
+// who asked for one waits for its end.
 //
 // Every call can fail, and a device may say of itself that it works no more
 // (change.go). It is then broken: undone as far as it lets itself be, told to
