@@ -8,23 +8,28 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"time"
 
 	"github.com/gqemu/gqemu/tests/rig/wire"
 )
 
 // ErrEmulation is wrapped beside ErrGone when L1 died of what QEMU's emulation
-// of SVM does now and then, with any VMM inside: around a VMRUN half of L1's
-// state and half of its guest's are in force. Either L1's kernel then takes an
-// interrupt with the guest's GS base, and faults until its stack is full; or
-// L1's state is saved as the guest's, which from then on runs at an address of
-// L1's and faults for ever or dies. Or an interrupt is lost on the way, and with it a
-// timer of L1's. The same again may well succeed.
+// of SVM does now and then, with any VMM inside, and by the error of a command
+// that failed while a guest fell by a triple fault: around a #VMEXIT half of
+// L1's state and half of its guest's are in force. (Seen in QEMU 7.2: the first
+// fetch behind VMRUN goes through the nested page table although the guest has
+// been left, and is taken for a second #VMEXIT, which saves L1's registers as
+// the guest's.) L1's kernel is then interrupted where it cannot be, and faults
+// until its stack is full; or the guest runs on at an address of L1's and faults
+// for ever or dies. Or an interrupt is lost on the way, and with it a timer of
+// L1's. The same again may well succeed.
 var ErrEmulation = errors.New("the emulation of SVM mixed L1's state with its guest's")
 
-// Attempts is how often something is begun when the emulation kills its L1. Any
-// other death of L1's is a failure.
-const Attempts = 3
+// Attempts is how often something is begun when the emulation spoils it. Any
+// other failure is one.
+const Attempts = 5
 
 // Repeat does something in an L1 of its own, and again when its error wraps
 // ErrEmulation, up to Attempts times in all.
@@ -42,21 +47,31 @@ func Repeat(ctx context.Context, log io.Writer, job func() error) error {
 // CPU of L1's was reset.
 const resetLog = "l1-cpu-reset.log"
 
+// underTest is an oops in the modules that the VMM inside L1 works with: one of
+// those may be its doing.
+var underTest = regexp.MustCompile(`RIP: 0010:\w*(vhost|vdpa|vduse|vringh)`)
+
 // emulationFault says whether L1's end bears one of the marks of ErrEmulation.
 func emulationFault(console string, resets []byte) bool {
-	panicked := strings.Contains(console, "Kernel panic")
-	return panicked && strings.Contains(console, "RIP: 0010:__svm_vcpu_run+") ||
-		// The kernel's stack is full of page faults.
-		panicked && strings.Contains(console, "TASK stack guard page was hit") ||
+	// The agent's end is a panic too, and ours. Else L1's kernel died, which
+	// no program inside should be able to bring about.
+	died := strings.Contains(console, "Kernel panic") && !strings.Contains(console, "Attempted to kill init")
+	return died && !underTest.MatchString(console) ||
 		// The same, before the kernel could say so. No program inside L1 can
 		// bring about a triple fault of L1's own CPU.
 		bytes.Contains(resets, []byte("Triple fault")) ||
-		// An interrupt was lost: a timer's, or one CPU's to another, for whose
-		// answer the other waits for ever.
-		panicked && strings.Contains(console, "kthread timer wakeup didn't happen") ||
-		panicked && strings.Contains(console, "soft lockup") && strings.Contains(console, "smp_call_function_many_cond") ||
 		// A guest that runs at L1's address; the agent saw it.
 		strings.Contains(console, wire.LostGuest)
+}
+
+// guestFell tells whether the agent saw a guest's triple fault, which no test
+// asks for. A VMM that causes one does so at each attempt.
+func (m *L1) guestFell() bool {
+	select {
+	case <-m.gone:
+	case <-time.After(2 * wire.TripleFaultPeriod): // the agent has looked since
+	}
+	return strings.Contains(m.Console(consoleLines), wire.TripleFault)
 }
 
 // goneError is the error of a command when the emulator has ended.

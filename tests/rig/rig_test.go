@@ -216,9 +216,11 @@ func TestEmulationFaultIsToldFromOtherDeaths(t *testing.T) {
 		{"RIP: 0010:vhost_vdpa_ioctl+0x9c/0x210\nKernel panic - not syncing: Fatal exception\n", "", false},
 		{"RIP: 0010:__svm_vcpu_run+0x9c/0x210 [kvm_amd]\n", "", false},
 		{"BUG: TASK stack guard page was hit at 0\nKernel panic - not syncing: corrupted stack end\n", "", true},
+		{"traps: PANIC: double fault\nRIP: 0010:entry_SYSCALL_64+0x0/0x29\nKernel panic - not syncing: Fatal exception in interrupt\n", "", true},
 		{"rcu: rcu_preempt kthread timer wakeup didn't happen for 9 jiffies!\nKernel panic - not syncing: RCU Stall\n", "", true},
 		{"BUG: soft lockup\nKernel panic - not syncing: softlockup: hung tasks\nRIP: 0010:smp_call_function_many_cond+0xf1/0x330\n", "", true},
 		{"BUG: soft lockup\nKernel panic - not syncing: softlockup: hung tasks\nRIP: 0010:vhost_vdpa_ioctl+0xf1/0x330\n", "", false},
+		{"Kernel panic - not syncing: Attempted to kill init! exitcode=0x00000100\n", "", false},
 		{"", "CPU Reset (CPU 0)\nEAX=00000000\n", false},
 		{"", "CPU Reset (CPU 0)\nTriple fault\nCPU Reset (CPU 0)\n", true},
 		{"[   20.1] rig: " + wire.LostGuest + "\n", "", true},
@@ -250,7 +252,7 @@ func TestRepeatIsForTheEmulationAlone(t *testing.T) {
 		{nil, 1, true},
 		{[]error{ErrGone}, 1, false},
 		{[]error{fmt.Errorf("%w: %w", ErrGone, ErrEmulation)}, 2, true},
-		{[]error{ErrEmulation, ErrEmulation, ErrEmulation, ErrEmulation}, Attempts, false},
+		{slices.Repeat([]error{ErrEmulation}, Attempts+1), Attempts, false},
 	} {
 		runs := 0
 		err := Repeat(t.Context(), io.Discard, func() error {

@@ -50,7 +50,8 @@ func (m *L1) Environ() []string {
 
 // Run runs a command inside L1 with what it needs of resources unlimited, and
 // returns its exit code. When ctx ends, the command is killed and ctx's cause
-// is the error, with L1's last console lines.
+// is the error, with L1's last console lines. An exit code above 0 comes with
+// an error that wraps ErrEmulation when a guest fell by a triple fault.
 func (m *L1) Run(ctx context.Context, c Cmd) (int, error) {
 	if len(c.Args) == 0 {
 		return -1, errors.New("rig: no command")
@@ -90,6 +91,9 @@ func (m *L1) Run(ctx context.Context, c Cmd) (int, error) {
 				r := decodeResult(f.Data)
 				if r.Error != "" {
 					return r.Code, fmt.Errorf("rig: %s: %s", c.Args[0], r.Error)
+				}
+				if r.Code != 0 && m.guestFell() {
+					return r.Code, m.failure(c.Args[0], fmt.Errorf("exit code %d while a guest fell: %w", r.Code, ErrEmulation))
 				}
 				return r.Code, nil
 			}

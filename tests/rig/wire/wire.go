@@ -23,6 +23,13 @@ const PortName = "org.gqemu.rig"
 // L1 because the emulation lost a guest's state.
 const LostGuest = "a guest runs at an address of L1's"
 
+// TripleFault is in the lines in which the agent tells of guests' triple
+// faults. It looks for them once in TripleFaultPeriod.
+const (
+	TripleFault       = "a guest's triple fault"
+	TripleFaultPeriod = time.Second
+)
+
 // AlivePeriod is how often the agent sends Alive.
 const AlivePeriod = 5 * time.Second
 

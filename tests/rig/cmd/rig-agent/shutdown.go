@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/gqemu/gqemu/tests/rig/wire"
 )
 
 const tracing = "/sys/kernel/debug/tracing/"
@@ -79,7 +81,7 @@ func (s *shutdowns) lost() bool {
 			lost = true
 			whose = ", which is L1's code around VMRUN"
 		}
-		fmt.Fprintf(os.Stderr, "rig-agent: a guest's triple fault at 0x%s%s\n", m[1], whose)
+		fmt.Fprintf(os.Stderr, "rig-agent: %s at 0x%s%s\n", wire.TripleFault, m[1], whose)
 	}
 	return lost
 }

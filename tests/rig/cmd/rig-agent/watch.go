@@ -15,7 +15,7 @@ import (
 // thousands of faults a second, and will for ever. A sound guest takes all its
 // page faults itself: those that KVM injects are a few at boot.
 const (
-	faultPeriod = time.Second
+	faultPeriod = wire.TripleFaultPeriod
 	faultRate   = 3000 // injected page faults per period
 	faultLimit  = 5    // periods in a row
 )
