@@ -201,3 +201,55 @@ func medianIO(samples []ioSample) ioSample {
 		interrupts: pick(func(s ioSample) float64 { return s.interrupts }),
 	}
 }
+
+// TestFirstRequestBenchmark measures, by the guest's clock, how long a guest
+// waits from loading its disk's driver, which sets DRIVER_OK, to the end of its
+// first request, by guest memory. The driver is loaded anew: guest memory is
+// resident by then, as it is not at the first start. GQEMU_RIG_BENCH gives the number of rounds.
+func TestFirstRequestBenchmark(t *testing.T) {
+	rounds, err := strconv.Atoi(os.Getenv("GQEMU_RIG_BENCH"))
+	if err != nil || rounds < 1 {
+		t.Skip("GQEMU_RIG_BENCH does not give a number of rounds")
+	}
+	image := filepath.Join(mountDisk(t), "image")
+	if err := os.WriteFile(image, pattern(3, diskBytes), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "median of %d rounds, driver loaded to first request done; ratios to QEMU\n", rounds)
+	for _, memory := range []int{512, 4096} {
+		base := 0.0
+		for i, m := range ioMachines(image) {
+			m.CPUs, m.MemoryMiB = 1, memory
+			g := boot(t, m.Config)
+			var seconds []float64
+			for range rounds {
+				seconds = append(seconds, firstRequest(g))
+			}
+			if err := g.Quit(); err != nil {
+				g.Fatalf("%v", err)
+			}
+			if i == 0 {
+				base = median(seconds)
+			}
+			fmt.Fprintf(&b, "%4d MiB %-28s %8.2f s %8.2f\n", memory, m.name, median(seconds), median(seconds)/base)
+		}
+	}
+	report(t, "bench-first.txt", b.String())
+}
+
+// firstRequest reloads the driver and gives the seconds until a read is done.
+func firstRequest(g *Guest) float64 {
+	g.T.Helper()
+	out, status, err := g.Exec("rmmod virtio_blk; read a _ </proc/uptime; modprobe virtio_blk && "+
+		"dd if=/dev/vda of=/dev/null bs=4k count=1 iflag=direct status=none; s=$?; read b _ </proc/uptime; echo $a $b; [ $s = 0 ]",
+		bootTimeout(g.MemoryMiB))
+	var before, after float64
+	if err == nil {
+		_, err = fmt.Sscanf(out, "%g %g", &before, &after)
+	}
+	if err != nil || status != 0 {
+		g.Fatalf("status %d, %v: %s", status, err, out)
+	}
+	return after - before
+}

@@ -45,6 +45,7 @@ func Benchmarks() []Unit {
 	return []Unit{
 		{Name: "start", Run: "^TestBenchmark$", MemoryMiB: smallL1},
 		{Name: "disk", Run: "^TestIOBenchmark$", MemoryMiB: smallL1, Hardware: rig.Hardware{Disk: true}},
+		{Name: "first request", Run: "^TestFirstRequestBenchmark$", MemoryMiB: largeL1, Hardware: rig.Hardware{Disk: true}},
 	}
 }
 

@@ -310,7 +310,7 @@ func benchVerb(ctx context.Context, checkout string, args []string) (int, error)
 	var m machine
 	fs := m.flags("bench", 0, 2*time.Hour)
 	rounds := fs.Int("rounds", 5, "how often each of them starts, or is measured")
-	pattern := fs.String("run", ".", "only the benchmarks that match this `regexp`: start, disk")
+	pattern := fs.String("run", ".", "only the benchmarks that match this `regexp`: start, disk, first request")
 	vmm := fs.String("vmm", "", "the VMM to measure; gqemu is built when this is empty")
 	if err := fs.Parse(args); err != nil || fs.NArg() != 0 {
 		return exitFailed, err
