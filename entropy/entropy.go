@@ -118,12 +118,9 @@ func (s *Source) Opened() bool { return s.opened && s.users > 0 }
 // never before Ask returns.
 func (s *Source) Ask(n int, receive func(data []byte)) *Request {
 	r := &Request{n: min(max(n, 1), MaxRequest), receive: receive}
-	select {
-	case s.work <- r:
-	default:
-		// A source that gives nothing must not gather what nobody waits for.
-		s.waiting = append(slices.DeleteFunc(s.waiting, func(r *Request) bool { return r.receive == nil }), r)
-	}
+	// A source that gives nothing must not gather what nobody waits for.
+	s.waiting = append(slices.DeleteFunc(s.waiting, func(r *Request) bool { return r.receive == nil }), r)
+	s.refill() // behind those that wait already
 	return r
 }
 

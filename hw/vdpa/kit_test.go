@@ -2,6 +2,7 @@ package vdpa
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
@@ -175,7 +176,16 @@ func (r *rig) wait(what string, f func() bool) {
 
 func (r *rig) waitState(s state) {
 	r.T.Helper()
-	r.wait("state "+s.String(), func() bool { return r.dev.state == s })
+	var at string
+	defer func() {
+		if r.T.Failed() {
+			r.T.Logf("state: %s", at)
+		}
+	}()
+	r.wait("state "+s.String(), func() bool {
+		at = fmt.Sprintf("%v, %v", r.dev.state, r.dev.lastErr)
+		return r.dev.state == s
+	})
 }
 
 // hear waits until every eventfd of the device that runs is listened to: each
@@ -267,4 +277,16 @@ func openFDs(t testing.TB) int {
 		t.Fatal(err)
 	}
 	return len(l)
+}
+
+// startPoller has the runtime open the descriptors of its poller, which it
+// keeps, before a test counts any.
+func startPoller(t *testing.T) {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Close()
+	w.Close()
 }
