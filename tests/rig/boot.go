@@ -259,7 +259,7 @@ func (m *L1) startEmulator(port *os.File) error {
 		// that thread waits for the emulator.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		err := m.cmd.Start()
+		err := onOneCPU(m.cmd.Start)
 		started <- err
 		if err != nil {
 			return
