@@ -30,6 +30,7 @@ var alone = []Unit{
 	{Name: "memlock", Run: "^TestMemlock$", MemoryMiB: smallL1},
 	{Name: "interrupts", Run: "^TestInterrupts$", MemoryMiB: smallL1},
 	{Name: "legacy, PVH", Run: "^TestLegacyPVH$", MemoryMiB: largeL1},
+	{Name: "q35", Run: "^TestQ35$", MemoryMiB: smallL1},
 	{Name: "file system", Run: "^TestFileSystem$", MemoryMiB: smallL1},
 	{Name: "VDUSE", Run: "^TestVDUSE$", MemoryMiB: smallL1},
 	{Name: "vp_vdpa", Run: "^TestVirtioPCI$", MemoryMiB: smallL1, Hardware: rig.Hardware{VirtioPCI: true}},

@@ -22,6 +22,7 @@ import (
 // comment.
 type Config struct {
 	Binary    string // GQEMU_BINARY
+	Machine   string // microvm
 	MemoryMiB int    // 512
 	CPUs      int    // 2
 	Kernel    string // Debian's bzImage
@@ -94,7 +95,7 @@ func (v *VMM) QMPSocket() string { return filepath.Join(v.dir, "qmp1") }
 // its sockets and files are.
 func (c *Config) Arguments(dir string) []string {
 	qemu := isQEMU(c.Binary)
-	machine := "microvm"
+	machine := c.Machine
 	if qemu {
 		machine += ",accel=kvm" // gqemu takes what is best
 	}
@@ -140,6 +141,9 @@ func (c *Config) Arguments(dir string) []string {
 func (c *Config) defaults() {
 	if c.Binary == "" {
 		c.Binary = Binary()
+	}
+	if c.Machine == "" {
+		c.Machine = "microvm"
 	}
 	if c.MemoryMiB == 0 {
 		c.MemoryMiB = 512
