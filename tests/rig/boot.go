@@ -31,7 +31,7 @@ const endTimeout = 10 * time.Second
 
 // silence is how long an L1 that is up may be unheard: it is hung then, and
 // without a timer of its own to say so.
-const silence = 3 * time.Minute
+const silence = 90 * time.Second
 
 // l1CPU is what the emulation can do, without five-level paging, which only
 // makes its page walks longer.

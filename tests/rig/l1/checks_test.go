@@ -1,6 +1,7 @@
 package l1
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -150,17 +151,27 @@ func checkNet(g *Guest) {
 	count := func(what string) int64 {
 		return g.Number("cat /sys/class/net/eth0/statistics/" + what + "_packets")
 	}
-	tx, rx := count("tx"), count("rx")
+	// A simulated card here leaves out, as hardware does, what is for a
+	// multicast group that the guest has not joined, and says how much.
+	filtered := func() (n int64) {
+		if g.SimNet != "" {
+			if err := json.Unmarshal(g.Run("qom-get", map[string]string{"path": g.SimNet, "property": "rx-filtered"}), &n); err != nil {
+				g.Fatalf("%v", err)
+			}
+		}
+		return n
+	}
+	tx, rx, others := count("tx"), count("rx"), filtered()
 	const packets = 5
 	// Nobody answers on the simulator, so the status says nothing.
 	g.Try(fmt.Sprintf("arping -q -c %d -w 10 -I eth0 10.0.2.2", packets))
-	tx, rx = count("tx")-tx, count("rx")-rx
-	g.T.Logf("tx rose by %d, rx by %d", tx, rx)
+	tx, rx, others = count("tx")-tx, count("rx")-rx, filtered()-others
+	g.T.Logf("tx rose by %d, rx by %d, and %d were for others", tx, rx, others)
 	if tx < packets || rx < packets {
 		g.Fatalf("after %d ARP requests tx rose by %d, rx by %d", packets, tx, rx)
 	}
-	if diff := tx - rx; !g.QEMU && (diff < -1 || diff > 1) {
-		g.Fatalf("the simulator loops, but tx rose by %d and rx by %d", tx, rx)
+	if diff := tx - rx - others; !g.QEMU && (diff < -1 || diff > 1) {
+		g.Fatalf("the simulator loops, but tx rose by %d, rx by %d and what is for others by %d", tx, rx, others)
 	}
 }
 

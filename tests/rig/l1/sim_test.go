@@ -8,7 +8,7 @@ import "testing"
 func TestSimulator(t *testing.T) {
 	vdpaOnly(t, isQEMU(Binary()))
 	g := boot(t, Config{
-		Modern: true, MemoryMiB: 256, Memlock: 64 << 10,
+		Modern: true, MemoryMiB: 256, Memlock: 64 << 10, SimNet: "/objects/n0",
 		Args: []string{
 			"-object", "vdpa-sim-blk,id=d0,size=128M", "-device", "vhost-vdpa-device,vhostdev=/objects/d0",
 			"-object", "vdpa-sim-net,id=n0", "-device", "vhost-vdpa-device,vhostdev=/objects/n0",

@@ -31,6 +31,7 @@ type Config struct {
 	Modern    bool   // virtio-mmio version 2
 	Block     bool   // a block device: vDPA's, or a file for QEMU
 	Net       bool   // a network device: vDPA's, or the user network for QEMU
+	SimNet    string // the simulated network card that Args makes: its QOM path
 	// Socket puts the console on a unix socket instead of stdio.
 	Socket bool
 	Tools  bool     // the initramfs with ext4, e2fsck and rig-guest
