@@ -74,6 +74,7 @@ func phases() []phase {
 				return err
 			}
 			c.wait("config interrupt", func() bool { return c.dev.stats.changes > n })
+			c.settled()
 			return nil
 		}, kindLive},
 		{"memory comes", func(c *cell) { ready(c); c.newRegion() }, func(c *cell) error { return c.change(true) }, kindLive},
@@ -190,7 +191,7 @@ func (c *cell) changes() (n uint64) {
 
 // settled waits until nothing is under way.
 func (c *cell) settled() {
-	c.wait("the end of what is under way", func() bool { return c.dev.state != stateStarting })
+	c.wait("the end of what is under way", func() bool { return c.dev.task == nil })
 }
 
 // arm lets the nth call from now on fail, and with rest all after it.
